@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+// The batch is the transaction in memory: the consumed messages (held until it is settled), the outputs, the next offset of each
+// partition. Two exist in a worker. Owned by front while it is filled and transformed, by back from the hand-over until it is
+// settled; never by both. A batch is committed whole or dropped whole (R8), and what failed is sent again, not computed again (R4).
+#pragma once
+#include <stdint.h>
+
+#include "arena.h"
+#include "bridge.h"
+#include "err.h"
+
+// What a batch moves of one partition.
+struct batch_offset {
+    int32_t topic_index, partition;
+    uint64_t assignment; // number of the assignment under which it was filled: "ours" means the same number (R3)
+    int64_t before;      // the group's offset before this batch, -1: none
+    int64_t next;        // the offset to commit
+    char metadata[32];   // of the commit, carried on from the partition's first one (R7)
+};
+
+struct batch {
+    struct onced_batch lent; // what Lua sees; must stay first: onced_* functions get a pointer to it
+    struct arena arena;
+    int32_t record_capacity;
+    int32_t transformed; // records [0, transformed) have been through Lua
+    int64_t input_bytes; // keys and values consumed
+    int64_t opened_ms;   // monotonic, of the first record
+    struct batch_offset *offsets;
+    int32_t offset_count, offset_capacity;
+    // tallies of what the transform decided, added to the counters at commit
+    uint64_t dropped, rejected, dead_lettered, skipped;
+};
+
+struct batch *batch_new(void); // NULL: out of memory
+void batch_free(struct batch **batch);
+// Lets go of all messages and outputs; keeps memory for the next filling and gives it a new number.
+void batch_reset(struct batch *batch);
+// Takes over a consumed message (rd_kafka_message_t). OK or HALT (out of memory; the message stays the caller's).
+enum verdict batch_add(struct batch *batch, void *message, int32_t topic_index, struct err *e);
+// The entry of a partition, made when missing; its before and next are then -1.
+struct batch_offset *batch_offset(struct batch *batch, int32_t topic_index, int32_t partition);
+// Lets go of the records from `from` on, which weren't transformed; offsets are the caller's business.
+void batch_truncate(struct batch *batch, int32_t from);
+static inline int batch_is_empty(const struct batch *batch) { return batch->lent.record_count == 0 && batch->offset_count == 0; }

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+// The one border between C and Lua. Read by gcc, by ffi.cdef at run time (this text is embedded) and by the specs: no includes, no
+// macros. Plain C types only; nothing here throws, calls back, or keeps a pointer beyond its batch. Everything belongs to the
+// front thread while a batch is filled and transformed; back only reads what is below, after the hand-over.
+#pragma once
+
+enum { ONCED_BRIDGE_VERSION = 1 }; // the Lua half refuses to load on another one
+
+struct onced_header {
+    const char *name;
+    const char *data;  // NULL: a null value
+    int32_t name_size; // bytes, without a terminator
+    int32_t data_size; // -1: null
+};
+
+// A consumed record. Pointers go into librdkafka's message, which the batch holds until it is settled.
+struct onced_record {
+    const char *key_data;   // NULL: no key
+    const char *value_data; // NULL: tombstone
+    int64_t at;             // offset
+    int64_t time;           // milliseconds since 1970, -1: none
+    int32_t key_size;       // bytes; -1: null
+    int32_t value_size;     // bytes; -1: null
+    int32_t topic_index;    // in onced_batch.input_topics
+    int32_t partition;
+    void *message; // rd_kafka_message_t
+};
+
+// A record to be produced. Pointers go into a source record of the same batch or into the batch's arena.
+struct onced_output {
+    const char *key_data, *value_data;
+    struct onced_header *headers; // header_count of them, in the arena
+    int64_t time;                 // milliseconds since 1970
+    int32_t key_size, value_size; // bytes; -1: null
+    int32_t header_count;         // -1: the headers of the source record, as they came
+    int32_t partition;            // -1: murmur2 of the key as Java's; without a key by the source's partition number
+    int32_t topic_index;          // in onced_batch.output_topics
+    int32_t source;               // index of the record it came from; for a table sent by process_batch the slice's last
+};
+
+// An output topic as the sink knows it; the last one is the dead-letter topic where there is one.
+struct onced_topic {
+    const char *name;
+    int32_t max_message_bytes; // what the broker accepts, batch overhead included
+    int32_t partition_count;   // 0: not known yet
+};
+
+struct onced_batch {
+    struct onced_record *records;
+    struct onced_output *outputs;
+    const char *const *input_topics;
+    const struct onced_topic *output_topics; // refreshed by the sink between transactions
+    char *arena_next, *arena_end;            // bump allocation; more by onced_arena_more
+    int64_t number;                          // of this filling: a lent record of another one is refused
+    int64_t bytes;                           // of outputs appended so far (key, value, headers)
+    int32_t record_count, output_count, output_capacity, input_topic_count, output_topic_count;
+};
+
+// Room for `size` more contiguous bytes from arena_next on. 0, or -1 with *error set (static text).
+int onced_arena_more(struct onced_batch *batch, int64_t size, const char **error);
+// Doubles the outputs' capacity. 0, or -1 with *error set.
+int onced_outputs_more(struct onced_batch *batch, const char **error);
+// The headers of a record, parsed at the first call; they live in the arena. Returns their number, or -1 with *error set.
+int onced_record_headers(struct onced_batch *batch, int32_t record, struct onced_header **headers, const char **error);

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+// The pipeline and service files (interface.md section 1), read, checked and typed. Every error is collected with file, line and
+// column; nothing is returned half-checked. All memory belongs to the config and lives as long as it. Read-only after loading, so
+// the master's copy serves every worker it forks.
+#pragma once
+#include "err.h"
+#include <stdint.h>
+#include <stdio.h>
+
+struct config_property { const char *name, *value; int secret; }; // a raw librdkafka property
+struct config_properties { struct config_property *items; int count; };
+
+struct config_cluster {
+    const char *name;
+    struct config_properties both, consumer, producer; // brokers, tls and sasl already translated into `both`
+};
+
+enum config_start { START_EARLIEST, START_LATEST, START_TIME };
+enum config_policy { POLICY_STOP, POLICY_SKIP, POLICY_DLQ };
+
+struct config_header { const char *name, *value; };
+
+struct config_output {
+    const char *name;      // as scripts know it: out.NAME
+    const char *topic;     // template, "orders-{region}", or the topic itself
+    const char *variable;  // "region", or NULL
+    const char **values;   // the listed values, value_count of them
+    int value_count;
+    int first_topic;       // index in config_pipeline.topics; value i's topic is first_topic + i (1 topic without a variable)
+    struct config_header *headers; // static ones
+    int header_count;
+    const char *compression; // none, gzip, snappy, lz4, zstd
+    int create_partitions;   // 0: the topic must exist
+};
+
+struct config_topic { const char *name; const char *compression; int create_partitions; }; // an output topic, expanded
+
+struct config_pipeline {
+    const char *file;      // the YAML file, as it was named
+    const char *name, *group, *instance;
+    int workers;
+    const struct config_cluster *cluster;
+    struct config_properties both, consumer, producer; // cluster's and pipeline's merged; pipeline wins
+    struct {
+        const char **topics; // a leading ^ is a regex
+        int topic_count;
+        enum config_start start;
+        int64_t start_ms; // START_TIME: milliseconds since 1970
+        int64_t session_timeout_ms;
+        int gap_continue; // on_gap: continue
+    } input;
+    struct {
+        const char *script;      // path, resolved
+        const char *params_json; // the params mapping as JSON text ("{}" when none)
+        const char *allow_json;  // list of names as JSON
+        int64_t memory_bytes, record_time_ms, outputs_per_record;
+    } transform;
+    struct config_output *outputs; // as declared; `default` is found by name
+    int output_count;
+    struct config_topic *topics; // every output topic, expanded; the dead-letter topic last where there is one
+    int topic_count;
+    int dlq_topic; // index in topics, -1: none
+    enum config_policy on_error, on_reject;
+    double dlq_max_ratio; // 0: no limit
+    int64_t dlq_min, dlq_per_ms;
+    struct { int64_t commit_every_ms, max_records, max_bytes, timeout_ms; } transaction;
+    int allow_loop;
+};
+
+struct config {
+    const char *file; // the service file, NULL: none
+    const char *instance;
+    struct config_cluster *clusters;
+    int cluster_count;
+    struct config_pipeline *pipelines;
+    int pipeline_count;
+    const char *control_socket, *http_listen, *state_directory; // NULL: none
+    const char **lua_path;
+    int lua_path_count;
+    int64_t drain_timeout_ms;
+    int leave_on_stop;
+    int log_level; // enum log_level
+};
+
+struct config_request {
+    const char *service_file;    // -c, NULL: none was named
+    const char *const *pipelines; // pipeline files named on the command line; with any, the service file's list is ignored
+    int pipeline_count;
+    const char *brokers; // --brokers or ONCED_BROKERS, NULL: from the service file
+};
+
+enum config_format { CONFIG_TEXT, CONFIG_JSON, CONFIG_GITHUB };
+
+// Reads, interpolates and checks everything. NULL when there was any error; all of them are written to `report` in `format`
+// (warnings too), and *errors counts them.
+struct config *config_load(const struct config_request *request, enum config_format format, FILE *report, int *errors);
+void config_free(struct config **config);

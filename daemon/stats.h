@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+// One page of shared memory for each worker: written by one thread each, read by the master; it outlives the worker, so that the
+// master can tell what a killed one was doing. All fields relaxed atomics; counters only grow, over all lives of the worker.
+#pragma once
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum worker_state {
+    WORKER_NEW,      // forked, not initialised
+    WORKER_STARTING, // opening producer, waiting for brokers or output topics
+    WORKER_JOINING,  // subscribed, no assignment yet
+    WORKER_STANDBY,  // member of the group without partitions
+    WORKER_RUNNING,
+    WORKER_BLOCKED,  // assigned, but the output can't be written at the moment (reason says why); retries
+    WORKER_DRAINING,
+    WORKER_HALTED, // a human is needed (reason says why)
+};
+
+enum sink_cause { CAUSE_START, CAUSE_TAINTED, CAUSE_ABORTED, CAUSE_FENCED, CAUSE_UNKNOWN, CAUSE_COUNT };
+
+struct stats {
+    _Atomic int64_t front_beat, back_beat; // monotonic ms
+    _Atomic int state;                     // enum worker_state
+    _Atomic int ready;                     // producer initialised and member of the group since the last start
+    // front
+    _Atomic uint64_t consumed, dropped_stale, rebalances, gaps;
+    // back; record counters move at commit only
+    _Atomic uint64_t committed_records, produced, dropped, rejected, dead_lettered, skipped;
+    _Atomic uint64_t transactions, aborts, commit_ms, recreated[CAUSE_COUNT], batches_dropped, fenced;
+    _Atomic int64_t fenced_at; // monotonic ms of the last fencing that counts (R1), 0: none
+    // The record that is being transformed: valid while note_sequence is odd.
+    _Atomic uint64_t note_sequence;
+    _Atomic int32_t note_partition;
+    _Atomic int64_t note_offset;
+    char note_topic[256];
+    char reason[256]; // of WORKER_BLOCKED and WORKER_HALTED: written by back or front before the state
+};
+
+static inline void stats_add(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+struct stats *stats_new(void); // an anonymous shared mapping, zeroed; NULL with errno set
+void stats_free(struct stats *stats);
+const char *worker_state_name(int state);

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MIT
+// The master: forks a process for each worker, restarts it with backoff, watches heartbeats, owns signals and sd_notify. One thread,
+// epoll, no librdkafka handle and no lua_State, so that fork is safe at any time.
+#pragma once
+#include "config.h"
+
+// Runs all pipelines until SIGTERM or SIGINT (drain; a second one ends at once) or until every pipeline has halted.
+// Returns the process's exit code (sysexits.h).
+int supervisor_run(const struct config *config);
