@@ -18,9 +18,18 @@ struct batch_offset {
     char metadata[32];   // of the commit, carried on from the partition's first one (R7)
 };
 
+// Parsed headers of a record; most batches never need any.
+struct batch_headers {
+    struct onced_header *list;
+    int32_t count;
+    int32_t parsed;
+};
+
 struct batch {
     struct onced_batch lent; // what Lua sees; must stay first: onced_* functions get a pointer to it
     struct arena arena;
+    struct batch_headers *headers; // one a record, made when the first is asked for
+    int32_t headers_capacity;
     int32_t record_capacity;
     int32_t transformed; // records [0, transformed) have been through Lua
     int64_t input_bytes; // keys and values consumed
@@ -41,4 +50,8 @@ enum verdict batch_add(struct batch *batch, void *message, int32_t topic_index, 
 struct batch_offset *batch_offset(struct batch *batch, int32_t topic_index, int32_t partition);
 // Lets go of the records from `from` on, which weren't transformed; offsets are the caller's business.
 void batch_truncate(struct batch *batch, int32_t from);
+// Room in the arena for `size` bytes, aligned for any struct; NULL: out of memory.
+void *batch_alloc(struct batch *batch, size_t size);
+// The next output, zeroed and counted; NULL: out of memory. The caller adds its bytes to lent.bytes.
+struct onced_output *batch_output(struct batch *batch);
 static inline int batch_is_empty(const struct batch *batch) { return batch->lent.record_count == 0 && batch->offset_count == 0; }

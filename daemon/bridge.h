@@ -29,7 +29,7 @@ struct onced_record {
 // A record to be produced. Pointers go into a source record of the same batch or into the batch's arena.
 struct onced_output {
     const char *key_data, *value_data;
-    struct onced_header *headers; // header_count of them, in the arena
+    struct onced_header *headers; // header_count of them, in the arena (static ones point at the configuration's text)
     int64_t time;                 // milliseconds since 1970
     int32_t key_size, value_size; // bytes; -1: null
     int32_t header_count;         // -1: the headers of the source record, as they came
@@ -56,9 +56,43 @@ struct onced_batch {
     int32_t record_count, output_count, output_capacity, input_topic_count, output_topic_count;
 };
 
+// One slice on its way through Lua. C sets batch to now_ms before it calls the runner; the runner keeps the rest while it works, so
+// that whoever takes over after an error knows the record and what has to be taken back.
+struct onced_turn {
+    struct onced_batch *batch; // NULL: outside of a slice
+    int64_t *note_offset;      // of the shared page; the record that is being transformed
+    int64_t now_ms;            // wall clock at the slice's start: the time of records that have none
+    int64_t mark_bytes;        // batch.bytes and output_count before the present record
+    int32_t mark;
+    int32_t generation;         // of the batch, as the records that are lent carry it; 0: none is valid
+    int32_t first, last;        // records [first, last) are this slice
+    int32_t current;            // the record being transformed; last when all are done
+    int32_t current_last;       // with process_batch the end of the stretch being transformed, else current + 1
+    int32_t topic, partition;   // of the note; topic -1: none yet
+    int32_t outputs_per_record; // limit
+};
+
 // Room for `size` more contiguous bytes from arena_next on. 0, or -1 with *error set (static text).
 int onced_arena_more(struct onced_batch *batch, int64_t size, const char **error);
 // Doubles the outputs' capacity. 0, or -1 with *error set.
 int onced_outputs_more(struct onced_batch *batch, const char **error);
 // The headers of a record, parsed at the first call; they live in the arena. Returns their number, or -1 with *error set.
 int onced_record_headers(struct onced_batch *batch, int32_t record, struct onced_header **headers, const char **error);
+// Its last header of that name, NULL when there is none or, with *error set, on failure.
+const struct onced_header *onced_record_header(struct onced_batch *batch, int32_t record, const char *name, int32_t name_size,
+                                               const char **error);
+// `base` without the names that `own` has, followed by `own`; the list is in the arena. Returns its length, or -1 with *error set.
+int onced_headers_merge(struct onced_batch *batch, const struct onced_header *base, int32_t base_count, const struct onced_header *own,
+                        int32_t own_count, struct onced_header **headers, const char **error);
+
+// Moves the note to another partition, under its sequence number.
+void onced_note_move(struct onced_turn *turn, int32_t record);
+// The present record failed: its outputs are taken back and the pipeline's policy for `kind` is applied. `place` is script:line.
+// 0: go on with the next record; 1: the pipeline halts, leave the slice.
+int onced_record_failed(struct onced_turn *turn, const char *kind, const char *place, const char *message, int64_t message_size);
+// The present record (or stretch) was dropped on purpose: its outputs are taken back and it is counted.
+void onced_record_dropped(struct onced_turn *turn);
+
+int64_t onced_now(void); // wall clock, milliseconds since 1970
+// A log line of the script; level as in syslog (3 error, 4 warning, 6 info).
+void onced_log(int level, const char *text, int64_t size);

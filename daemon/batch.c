@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: MIT
+// What front fills and back commits. batch_add is on the hot path: it copies a view of the message (pointers, not bytes) and keeps
+// the message, so that outputs may point into it until the transaction is settled. Called by source (add, truncate), transform
+// (outputs), pipeline and sink (offsets, reset).
+#include "batch.h"
+
+#include <librdkafka/rdkafka.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+
+enum {
+    FIRST_CAPACITY = 1024,
+    ARENA_KEEP = 8 * 1024 * 1024, // an idle worker doesn't sit on the memory of its largest batch
+};
+
+static const char *const NO_MEMORY = "out of memory";
+
+// Both batches of a worker draw from it, so that a record lent by one is never taken for the other's.
+static _Atomic int64_t last_number;
+
+struct batch *batch_new(void)
+{
+    struct batch *batch = calloc(1, sizeof *batch);
+    if (!batch)
+        return NULL;
+    arena_init(&batch->arena);
+    batch->lent.number = ++last_number;
+    return batch;
+}
+
+static void messages_destroy(struct batch *batch, int32_t from)
+{
+    for (int32_t i = from; i < batch->lent.record_count; i++)
+        if (batch->lent.records[i].message)
+            rd_kafka_message_destroy(batch->lent.records[i].message);
+    if (batch->headers && from < batch->headers_capacity)
+        memset(batch->headers + from, 0, (size_t)(batch->headers_capacity - from) * sizeof *batch->headers);
+    batch->lent.record_count = from;
+}
+
+void batch_free(struct batch **batch)
+{
+    struct batch *b = *batch;
+    if (!b)
+        return;
+    messages_destroy(b, 0);
+    arena_fini(&b->arena);
+    free(b->lent.records);
+    free(b->lent.outputs);
+    free(b->headers);
+    free(b->offsets);
+    free(b);
+    *batch = NULL;
+}
+
+void batch_reset(struct batch *batch)
+{
+    messages_destroy(batch, 0);
+    arena_reset(&batch->arena, ARENA_KEEP);
+    batch->lent.arena_next = batch->lent.arena_end = NULL;
+    batch->lent.output_count = 0;
+    batch->lent.bytes = 0;
+    batch->lent.number = ++last_number;
+    batch->transformed = 0;
+    batch->offset_count = 0;
+    batch->input_bytes = batch->opened_ms = 0;
+    batch->dropped = batch->rejected = batch->dead_lettered = batch->skipped = 0;
+}
+
+// The array with room for one more; NULL when out of memory (the old one stays valid).
+static void *array_grown(void *array, int32_t *capacity, size_t item)
+{
+    if (*capacity > INT32_MAX / 2)
+        return NULL;
+    int32_t more = *capacity ? *capacity * 2 : FIRST_CAPACITY;
+    void *grown = realloc(array, (size_t)more * item);
+    if (grown)
+        *capacity = more;
+    return grown;
+}
+
+static int records_grow(struct batch *batch)
+{
+    struct onced_record *records = array_grown(batch->lent.records, &batch->record_capacity, sizeof *records);
+    if (!records)
+        return -1;
+    batch->lent.records = records;
+    return 0;
+}
+
+enum verdict batch_add(struct batch *batch, void *message, int32_t topic_index, struct err *e)
+{
+    const rd_kafka_message_t *m = message;
+    if (batch->lent.record_count == batch->record_capacity && records_grow(batch))
+        return err_set(e, HALT, 0, "%s: a batch of %d records can't grow", NO_MEMORY, batch->record_capacity);
+    rd_kafka_timestamp_type_t type;
+    int64_t time = rd_kafka_message_timestamp(m, &type);
+    struct onced_record *r = &batch->lent.records[batch->lent.record_count];
+    if (batch->lent.record_count++ == 0)
+        batch->opened_ms = clock_ms();
+    *r = (struct onced_record){
+        .key_data = m->key,
+        .value_data = m->payload,
+        .at = m->offset,
+        .time = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : time,
+        .key_size = m->key ? (int32_t)m->key_len : -1,
+        .value_size = m->payload ? (int32_t)m->len : -1,
+        .topic_index = topic_index,
+        .partition = m->partition,
+        .message = message,
+    };
+    batch->input_bytes += (int64_t)(m->key_len + m->len);
+    return OK;
+}
+
+struct batch_offset *batch_offset(struct batch *batch, int32_t topic_index, int32_t partition)
+{
+    for (int32_t i = batch->offset_count - 1; i >= 0; i--)
+        if (batch->offsets[i].partition == partition && batch->offsets[i].topic_index == topic_index)
+            return &batch->offsets[i];
+    if (batch->offset_count == batch->offset_capacity) {
+        struct batch_offset *grown = array_grown(batch->offsets, &batch->offset_capacity, sizeof *grown);
+        must(grown);
+        batch->offsets = grown;
+    }
+    struct batch_offset *offset = &batch->offsets[batch->offset_count++];
+    *offset = (struct batch_offset){.topic_index = topic_index, .partition = partition, .before = -1, .next = -1};
+    return offset;
+}
+
+void batch_truncate(struct batch *batch, int32_t from)
+{
+    must(from >= batch->transformed && from <= batch->lent.record_count);
+    for (int32_t i = from; i < batch->lent.record_count; i++) {
+        const struct onced_record *r = &batch->lent.records[i];
+        batch->input_bytes -= (r->key_size > 0 ? r->key_size : 0) + (r->value_size > 0 ? r->value_size : 0);
+    }
+    messages_destroy(batch, from);
+}
+
+int onced_arena_more(struct onced_batch *batch, int64_t size, const char **error)
+{
+    struct batch *b = (struct batch *)batch;
+    if (size >= 0 && arena_more(&b->arena, (size_t)size, &batch->arena_next, &batch->arena_end) == 0)
+        return 0;
+    *error = NO_MEMORY;
+    return -1;
+}
+
+void *batch_alloc(struct batch *batch, size_t size)
+{
+    enum { ALIGNMENT = 16 };
+    struct onced_batch *lent = &batch->lent;
+    const char *error;
+    size_t gap = -(uintptr_t)lent->arena_next & (ALIGNMENT - 1);
+    if ((size_t)(lent->arena_end - lent->arena_next) < size + gap) {
+        if (onced_arena_more(lent, (int64_t)size, &error))
+            return NULL;
+        gap = 0; // chunks are aligned
+    }
+    char *bytes = lent->arena_next + gap;
+    lent->arena_next = bytes + size;
+    return bytes;
+}
+
+int onced_outputs_more(struct onced_batch *batch, const char **error)
+{
+    struct onced_output *outputs = array_grown(batch->outputs, &batch->output_capacity, sizeof *outputs);
+    if (!outputs) {
+        *error = NO_MEMORY;
+        return -1;
+    }
+    batch->outputs = outputs;
+    return 0;
+}
+
+struct onced_output *batch_output(struct batch *batch)
+{
+    const char *error;
+    if (batch->lent.output_count == batch->lent.output_capacity && onced_outputs_more(&batch->lent, &error))
+        return NULL;
+    struct onced_output *output = &batch->lent.outputs[batch->lent.output_count++];
+    *output = (struct onced_output){.key_size = -1, .value_size = -1, .partition = -1};
+    return output;
+}
+
+static int headers_make(struct batch *batch)
+{
+    struct batch_headers *grown = realloc(batch->headers, (size_t)batch->record_capacity * sizeof *grown);
+    if (!grown)
+        return -1;
+    memset(grown + batch->headers_capacity, 0, (size_t)(batch->record_capacity - batch->headers_capacity) * sizeof *grown);
+    batch->headers = grown;
+    batch->headers_capacity = batch->record_capacity;
+    return 0;
+}
+
+static int headers_parse(struct batch *batch, rd_kafka_message_t *message, struct batch_headers *parsed)
+{
+    rd_kafka_headers_t *raw;
+    size_t count = 0;
+    if (message && rd_kafka_message_headers(message, &raw) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        count = rd_kafka_header_cnt(raw);
+    struct onced_header *list = batch_alloc(batch, count * sizeof *list);
+    if (!list)
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        const void *data;
+        size_t size;
+        must(rd_kafka_header_get_all(raw, i, &list[i].name, &data, &size) == RD_KAFKA_RESP_ERR_NO_ERROR);
+        list[i].name_size = (int32_t)strlen(list[i].name);
+        list[i].data = data;
+        list[i].data_size = data ? (int32_t)size : -1;
+    }
+    *parsed = (struct batch_headers){.list = list, .count = (int32_t)count, .parsed = 1};
+    return 0;
+}
+
+int onced_record_headers(struct onced_batch *batch, int32_t record, struct onced_header **headers, const char **error)
+{
+    struct batch *b = (struct batch *)batch;
+    must(record >= 0 && record < batch->record_count);
+    struct batch_headers *parsed = record < b->headers_capacity ? &b->headers[record] : NULL;
+    if (!parsed || !parsed->parsed) {
+        if ((!parsed && headers_make(b)) || headers_parse(b, batch->records[record].message, &b->headers[record])) {
+            *error = NO_MEMORY;
+            return -1;
+        }
+        parsed = &b->headers[record];
+    }
+    *headers = parsed->list;
+    return parsed->count;
+}
+
+static const struct onced_header *header_last(const struct onced_header *list, int32_t count, const char *name, int32_t name_size)
+{
+    for (int32_t i = count - 1; i >= 0; i--)
+        if (list[i].name_size == name_size && memcmp(list[i].name, name, (size_t)name_size) == 0)
+            return &list[i];
+    return NULL;
+}
+
+const struct onced_header *onced_record_header(struct onced_batch *batch, int32_t record, const char *name, int32_t name_size,
+                                               const char **error)
+{
+    struct onced_header *list;
+    *error = NULL;
+    int32_t count = onced_record_headers(batch, record, &list, error);
+    return count > 0 ? header_last(list, count, name, name_size) : NULL;
+}
+
+int onced_headers_merge(struct onced_batch *batch, const struct onced_header *base, int32_t base_count, const struct onced_header *own,
+                        int32_t own_count, struct onced_header **headers, const char **error)
+{
+    struct onced_header *list = batch_alloc((struct batch *)batch, (size_t)(base_count + own_count) * sizeof *list);
+    if (!list) {
+        *error = NO_MEMORY;
+        return -1;
+    }
+    int32_t count = 0;
+    for (int32_t i = 0; i < base_count; i++)
+        if (!header_last(own, own_count, base[i].name, base[i].name_size))
+            list[count++] = base[i];
+    for (int32_t i = 0; i < own_count; i++)
+        list[count++] = own[i];
+    *headers = list;
+    return count;
+}
