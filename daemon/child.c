@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+// Invariant: a process exists only while its lock is held by this master, and every process dies with the master. The order in
+// child_become is what guarantees the second: the death signal first, then the look whether the master is still there.
+#define _GNU_SOURCE // close_range
+#include "child.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "lock.h"
+#include "log.h"
+
+enum { LOCK_RETRY_MS = 50, LOCK_TELL_SECONDS = 60 };
+
+enum verdict child_init(struct child *child, const struct worker_args *args, const char *directory, struct err *e)
+{
+    *child = (struct child){.args = *args, .lock = -1};
+    snprintf(child->name, sizeof child->name, "%s#%d", args->pipeline->name, args->number);
+    int size = snprintf(child->id, sizeof child->id, "onced.%s.%s.%d", args->pipeline->name, args->pipeline->instance, args->number);
+    if (size >= (int)sizeof child->id)
+        return err_set(e, HALT, ENAMETOOLONG, "the names of pipeline and instance are too long together: %.100s", args->pipeline->name);
+    child->args.stats = stats_new();
+    if (!child->args.stats)
+        return err_set(e, HALT, errno, "no shared memory for %.100s: %s", child->name, strerror(errno));
+    child->lock = lock_open(directory, child->id, e);
+    if (child->lock < 0) {
+        child_fini(child);
+        return e->verdict;
+    }
+    return OK;
+}
+
+void child_release(struct child *child)
+{
+    if (child->lock >= 0)
+        close(child->lock);
+    child->lock = -1;
+    child->locked = 0;
+}
+
+void child_fini(struct child *child)
+{
+    must(child->pid == 0);
+    child_release(child);
+    stats_free(child->args.stats);
+    child->args.stats = NULL;
+}
+
+int child_lock(struct child *child, int64_t now)
+{
+    if (child->locked)
+        return 1;
+    int got = lock_try(child->lock);
+    if (got == 1) {
+        if (child->wait_told)
+            log_notice("%s: the lock is free now, starting", child->name);
+        child->locked = 1;
+        return 1;
+    }
+    child->due_ms = now + LOCK_RETRY_MS;
+    if (log_due(&child->wait_told, LOCK_TELL_SECONDS)) {
+        if (got < 0)
+            log_error("%s: can't lock %s: %s; trying again", child->name, child->id, strerror(errno));
+        else
+            log_notice("%s: waiting: another onced on this host (pid %ld) holds %s; starts when that one is gone", child->name,
+                       (long)lock_holder(child->lock), child->id);
+    }
+    return 0;
+}
+
+// What the page says of the life before must not be taken for this one's.
+static void page_prepare(struct stats *stats)
+{
+    atomic_store(&stats->front_beat, 0);
+    atomic_store(&stats->back_beat, 0);
+    atomic_store(&stats->state, WORKER_NEW);
+    atomic_store(&stats->ready, 0);
+    if (atomic_load(&stats->note_sequence) & 1) // it died inside the script
+        stats_add(&stats->note_sequence, 1);
+    stats->reason[0] = '\0';
+}
+
+// Terminal signals go to the whole foreground group: a stop is the master's to give, so the worker doesn't hear them.
+static void signals_reset(void)
+{
+    sigset_t none;
+    for (int number = 1; number < NSIG; number++)
+        signal(number, SIG_DFL);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static _Noreturn void child_become(const struct child *child, pid_t master)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != master)
+        _exit(WORKER_SPENT);
+    // Nothing is inherited but stderr and its own lock: another worker's lock must not live as long as this process.
+    if (child->lock > 3)
+        close_range(3, (unsigned)child->lock - 1, 0);
+    close_range((unsigned)child->lock + 1, ~0U, 0);
+    signals_reset();
+    log_name("%s", child->name);
+    _exit(worker_run(&child->args));
+}
+
+int child_start(struct child *child, int64_t now)
+{
+    must(child->pid == 0 && child->locked);
+    page_prepare(child->args.stats);
+    pid_t master = getpid(), pid = fork();
+    if (pid < 0)
+        return -1;
+    if (pid == 0)
+        child_become(child, master);
+    child->pid = pid;
+    child->started_ms = now;
+    child->killed = 0;
+    return 0;
+}
+
+void child_signal(const struct child *child, int number)
+{
+    if (child->pid > 0)
+        kill(child->pid, number);
+}
+
+int64_t child_silence(const struct child *child, int64_t now, int64_t since, const char **thread)
+{
+    const struct stats *stats = child->args.stats;
+    if (child->pid == 0)
+        return 0;
+    if (since < child->started_ms)
+        since = child->started_ms;
+    int64_t front = atomic_load(&stats->front_beat), back = atomic_load(&stats->back_beat);
+    *thread = front <= back ? "front" : "back";
+    int64_t last = front <= back ? front : back;
+    return now - (last > since ? last : since);
+}
+
+const char *child_doing(const struct child *child, char *text, size_t size)
+{
+    const struct stats *stats = child->args.stats;
+    uint64_t sequence = atomic_load(&stats->note_sequence);
+    *text = '\0';
+    if (!(sequence & 1))
+        return text;
+    snprintf(text, size, " while transforming %.*s/%d offset %lld", (int)sizeof stats->note_topic - 1, stats->note_topic,
+             (int)atomic_load(&stats->note_partition), (long long)atomic_load(&stats->note_offset));
+    if (atomic_load(&stats->note_sequence) != sequence) // it went on: what was read is of two records
+        *text = '\0';
+    return text;
+}
+
+const char *child_end(int status, char *text, size_t size)
+{
+    if (WIFSIGNALED(status))
+        snprintf(text, size, "killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else
+        switch (WEXITSTATUS(status)) {
+        case WORKER_STOPPED:
+            snprintf(text, size, "ended");
+            break;
+        case WORKER_SPENT:
+            snprintf(text, size, "ended to be started afresh");
+            break;
+        case WORKER_FENCED:
+            snprintf(text, size, "fenced");
+            break;
+        case WORKER_NEEDS_HUMAN:
+            snprintf(text, size, "halted");
+            break;
+        default:
+            snprintf(text, size, "ended with exit code %d", WEXITSTATUS(status));
+        }
+    return text;
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// A worker as its master sees it: a lock, a shared page, a process or none at the moment. Knows how to start, signal and judge one
+// process; when that is to happen is the crew's decision. Owned by its crew; lives in the master's only thread.
+#pragma once
+#include <sys/types.h>
+
+#include "backoff.h"
+#include "worker.h"
+
+struct child {
+    struct worker_args args; // its stats page outlives every process
+    char name[160];          // "orders#0"
+    char id[320];            // transactional.id, and the name of the lock file
+    int lock;                // descriptor; -1: released
+    int locked;
+    pid_t pid;          // 0: no process
+    int64_t started_ms; // of the latest process
+    int64_t due_ms;     // without a process: of the next attempt to lock or start
+    int64_t fenced_ms;  // of the latest fencing that counted, 0: none
+    long long wait_told;
+    struct backoff backoff;
+    int killed; // by the master, which has said why
+    uint64_t restarts, stalls;
+};
+
+// Makes the page and opens the lock file in `directory`. OK, or HALT with *e.
+enum verdict child_init(struct child *child, const struct worker_args *args, const char *directory, struct err *e);
+void child_fini(struct child *child);    // the process must be gone
+void child_release(struct child *child); // the lock: nothing will be started under this name any more
+// 1: the lock is held; 0: not yet, try again at due_ms. Says now and then who holds it.
+int child_lock(struct child *child, int64_t now);
+// Forks. 0, or -1 with errno: no process could be had.
+int child_start(struct child *child, int64_t now);
+void child_signal(const struct child *child, int signal);
+// How long the quieter of the worker's two threads hasn't given a sign of life, in ms; not counting before `since`, when the master
+// itself may have been frozen. *thread names it. 0 without a process.
+int64_t child_silence(const struct child *child, int64_t now, int64_t since, const char **thread);
+// " while transforming TOPIC/PARTITION offset N", or "" when it wasn't in the script.
+const char *child_doing(const struct child *child, char *text, size_t size);
+// What a wait status says: "killed by signal 9 (Killed)".
+const char *child_end(int status, char *text, size_t size);

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: MIT
+// Exits of workers are answered in one switch, crew_ended. A crash is an ordinary thing here: the open transaction is aborted by the
+// next start under the same name. What must not happen is two processes of one name, a restart that can't help, or silence about either.
+#include "crew.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "log.h"
+
+#ifndef STALL_LEAST_MS // specs have no half minute to wait
+#define STALL_LEAST_MS 30000
+#endif
+enum { FENCED_TWICE_MS = 60000 };
+
+enum verdict crew_init(struct crew *crew, const struct config *config, const struct config_pipeline *pipeline, const char *directory,
+                       struct err *e)
+{
+    *crew = (struct crew){.config = config, .pipeline = pipeline};
+    must(pipeline->workers > 0);
+    crew->children = calloc((size_t)pipeline->workers, sizeof *crew->children);
+    if (!crew->children)
+        return err_set(e, HALT, ENOMEM, "out of memory");
+    for (int i = 0; i < pipeline->workers; i++) {
+        struct worker_args args = {.config = config, .pipeline = pipeline, .number = i};
+        if (child_init(&crew->children[i], &args, directory, e) != OK)
+            return e->verdict;
+        crew->count++;
+    }
+    return OK;
+}
+
+void crew_fini(struct crew *crew)
+{
+    for (int i = 0; i < crew->count; i++)
+        child_fini(&crew->children[i]);
+    free(crew->children);
+    *crew = (struct crew){0};
+}
+
+int crew_alive(const struct crew *crew)
+{
+    int alive = 0;
+    for (int i = 0; i < crew->count; i++)
+        alive += crew->children[i].pid != 0;
+    return alive;
+}
+
+// Locks without a process are let go at once: nothing starts under these names again.
+static void crew_wind_down(struct crew *crew, int64_t now)
+{
+    crew->deadline_ms = now + crew->config->drain_timeout_ms;
+    for (int i = 0; i < crew->count; i++) {
+        child_signal(&crew->children[i], SIGTERM);
+        if (crew->children[i].pid == 0)
+            child_release(&crew->children[i]);
+    }
+}
+
+void crew_stop(struct crew *crew, int64_t now)
+{
+    if (crew->state != CREW_RUNNING)
+        return;
+    crew->state = CREW_STOPPING;
+    crew_wind_down(crew, now);
+}
+
+void crew_kill(struct crew *crew)
+{
+    for (int i = 0; i < crew->count; i++) {
+        crew->children[i].killed = 1;
+        child_signal(&crew->children[i], SIGKILL);
+    }
+}
+
+static __attribute__((format(printf, 4, 5))) void crew_halt(struct crew *crew, int exit_code, int64_t now, const char *format, ...)
+{
+    if (crew->state == CREW_HALTED)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(crew->reason, sizeof crew->reason, format, arguments);
+    va_end(arguments);
+    int stopping = crew->state == CREW_STOPPING;
+    crew->state = CREW_HALTED;
+    crew->exit_code = exit_code;
+    log_error("%s: pipeline halted: %s", crew->pipeline->name, crew->reason);
+    if (!stopping)
+        crew_wind_down(crew, now);
+}
+
+static void child_restart_later(struct child *child, const char *end, int64_t now)
+{
+    int64_t life = now - child->started_ms, wait = backoff_wait(&child->backoff, life);
+    child->due_ms = now + wait;
+    child->restarts++;
+    if (wait)
+        log_warning("%s: %s after %lld ms; restart in %lld ms", child->name, end, (long long)life, (long long)wait);
+    else
+        log_warning("%s: %s after %lld ms; restart at once", child->name, end, (long long)life);
+}
+
+// R1: two instances of one name would fence each other for ever. The page says when a fencing happened that was not our own time-out.
+static void crew_fenced(struct crew *crew, struct child *child, int64_t at, int64_t now)
+{
+    int64_t before = child->fenced_ms;
+    if (at == before)
+        return;
+    child->fenced_ms = at;
+    if (before && at - before <= FENCED_TWICE_MS)
+        crew_halt(crew, EX_CONFIG, now,
+                  "%s was fenced twice within a minute: another instance uses the name \"%s\"; give one of them another `instance`",
+                  child->name, crew->pipeline->instance);
+    else
+        log_warning("%s: fenced: another process took over its name; once more within a minute and the pipeline halts", child->name);
+}
+
+static void crew_notice_fencing(struct crew *crew, struct child *child, int64_t now)
+{
+    int64_t at = atomic_load(&child->args.stats->fenced_at);
+    if (at)
+        crew_fenced(crew, child, at, now);
+}
+
+// While stopping, or when the others of a halted pipeline follow. SIGTERM's own doing counts as a stop: it came before the worker
+// had its handler, so before there was anything to finish.
+static void crew_wound_down(struct crew *crew, struct child *child, int status, const char *end)
+{
+    int clean = (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_STOPPED) || (WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+    child_release(child);
+    if (clean) {
+        log_info("%s: stopped", child->name);
+        return;
+    }
+    if (!child->killed)
+        log_warning("%s: %s while stopping; what it had not committed is done again by its next start", child->name, end);
+    if (crew->state == CREW_STOPPING)
+        crew->exit_code = EX_TEMPFAIL;
+}
+
+static void crew_answer(struct crew *crew, struct child *child, int status, int64_t now)
+{
+    char end[128];
+    const char *reason = child->args.stats->reason;
+    enum crew_state before = crew->state;
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : WORKER_SPENT;
+    child_end(status, end, sizeof end);
+    crew_notice_fencing(crew, child, now);
+
+    if (code == WORKER_NEEDS_HUMAN)
+        crew_halt(crew, EX_DATAERR, now, "%s: %.*s", child->name, (int)sizeof child->args.stats->reason - 1,
+                  *reason ? reason : "it gave no reason; its log lines may");
+    if (code == WORKER_FENCED && atomic_load(&child->args.stats->fenced_at) < child->started_ms)
+        crew_fenced(crew, child, now, now);
+    if (code == WORKER_STOPPED && before == CREW_RUNNING)
+        crew_halt(crew, EX_SOFTWARE, now, "%s ended without being asked by the master; restart onced to go on", child->name);
+
+    if (crew->state == CREW_RUNNING)
+        child_restart_later(child, end, now);
+    else if (crew->state == before)
+        crew_wound_down(crew, child, status, end);
+    else
+        child_release(child); // its end is what halted the crew, and was told
+}
+
+int crew_ended(struct crew *crew, pid_t pid, int status, int64_t now)
+{
+    for (int i = 0; i < crew->count; i++) {
+        struct child *child = &crew->children[i];
+        if (child->pid != pid)
+            continue;
+        child->pid = 0;
+        crew_answer(crew, child, status, now);
+        return 1;
+    }
+    return 0;
+}
+
+// R11: above the settle bound of a worker, so that one which only waits for its brokers is left alone.
+static int64_t stall_limit(const struct crew *crew)
+{
+    int64_t settle = 4 * crew->pipeline->transaction.timeout_ms;
+    return settle > STALL_LEAST_MS ? settle : STALL_LEAST_MS;
+}
+
+int crew_fresh(const struct crew *crew, int64_t now, int64_t since)
+{
+    const char *thread;
+    for (int i = 0; i < crew->count; i++)
+        if (child_silence(&crew->children[i], now, since, &thread) > stall_limit(crew))
+            return 0;
+    return 1;
+}
+
+static void child_watch(struct crew *crew, struct child *child, int64_t now, int64_t since)
+{
+    char doing[400];
+    const char *thread;
+    int64_t silence = child_silence(child, now, since, &thread);
+    if (silence <= stall_limit(crew) || child->killed)
+        return;
+    log_error("%s: no sign of life from its %s thread for %lld ms%s; killing pid %ld", child->name, thread, (long long)silence,
+              child_doing(child, doing, sizeof doing), (long)child->pid);
+    child->killed = 1;
+    child->stalls++;
+    child_signal(child, SIGKILL);
+}
+
+static void child_begin(struct child *child, int64_t now)
+{
+    if (child->due_ms > now || !child_lock(child, now))
+        return;
+    if (child_start(child, now) < 0) {
+        int error = errno;
+        child->due_ms = now + 100 + backoff_wait(&child->backoff, 0);
+        log_error("%s: can't start a process: %s; trying again", child->name, strerror(error));
+        return;
+    }
+    log_info("%s: started, pid %ld", child->name, (long)child->pid);
+}
+
+static void crew_overdue(struct crew *crew)
+{
+    for (int i = 0; i < crew->count; i++) {
+        struct child *child = &crew->children[i];
+        if (!child->pid || child->killed)
+            continue;
+        log_error("%s: not stopped after drain_timeout (%lld ms); killing pid %ld", child->name, (long long)crew->config->drain_timeout_ms,
+                  (long)child->pid);
+        child->killed = 1;
+        child_signal(child, SIGKILL);
+    }
+}
+
+void crew_tick(struct crew *crew, int64_t now, int64_t since)
+{
+    for (int i = 0; i < crew->count; i++) {
+        struct child *child = &crew->children[i];
+        if (child->pid) {
+            crew_notice_fencing(crew, child, now);
+            child_watch(crew, child, now, since);
+        } else if (crew->state == CREW_RUNNING) {
+            child_begin(child, now);
+        }
+    }
+    if (crew->state != CREW_RUNNING && now >= crew->deadline_ms)
+        crew_overdue(crew);
+}
+
+int64_t crew_due(const struct crew *crew, int64_t otherwise)
+{
+    int64_t due = otherwise;
+    for (int i = 0; i < crew->count; i++) {
+        const struct child *child = &crew->children[i];
+        if (crew->state == CREW_RUNNING && !child->pid && child->due_ms < due)
+            due = child->due_ms;
+        if (crew->state != CREW_RUNNING && child->pid && !child->killed && crew->deadline_ms < due)
+            due = crew->deadline_ms;
+    }
+    return due;
+}
+
+int crew_ready(const struct crew *crew)
+{
+    int ready = 0;
+    for (int i = 0; i < crew->count; i++)
+        ready += crew->children[i].pid && atomic_load(&crew->children[i].args.stats->ready);
+    return ready;
+}
+
+void crew_report(struct crew *crew)
+{
+    uint64_t records = 0, transactions = 0, aborts = 0;
+    for (int i = 0; i < crew->count; i++) {
+        const struct stats *stats = crew->children[i].args.stats;
+        records += atomic_load(&stats->committed_records);
+        transactions += atomic_load(&stats->transactions);
+        aborts += atomic_load(&stats->aborts);
+    }
+    if (records != crew->told_records || transactions != crew->told_transactions || aborts != crew->told_aborts)
+        log_info("%s: committed records=%llu transactions=%llu aborts=%llu", crew->pipeline->name,
+                 (unsigned long long)(records - crew->told_records), (unsigned long long)(transactions - crew->told_transactions),
+                 (unsigned long long)(aborts - crew->told_aborts));
+    crew->told_records = records;
+    crew->told_transactions = transactions;
+    crew->told_aborts = aborts;
+}
+
+// The first worker that isn't at work stands for all: the line is for a glance, the log has the rest.
+int crew_status(const struct crew *crew, char *text, size_t size)
+{
+    const char *name = crew->pipeline->name;
+    int ready = crew_ready(crew);
+    if (crew->state == CREW_HALTED)
+        return snprintf(text, size, "%s: halted: %s", name, crew->reason);
+    for (int i = 0; i < crew->count; i++) {
+        const struct child *child = &crew->children[i];
+        int state = atomic_load(&child->args.stats->state);
+        if (child->pid == 0)
+            return snprintf(text, size, "%s: %d/%d ready, %s %s", name, ready, crew->count, child->name,
+                            child->locked ? "is restarted" : "waits for another onced to end");
+        if (state != WORKER_RUNNING && state != WORKER_STANDBY)
+            return snprintf(text, size, "%s: %d/%d ready, %s is %s%s%.255s", name, ready, crew->count, child->name,
+                            worker_state_name(state), state == WORKER_BLOCKED ? ": " : "",
+                            state == WORKER_BLOCKED ? child->args.stats->reason : "");
+    }
+    return snprintf(text, size, "%s: %d/%d ready", name, ready, crew->count);
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// The workers of one pipeline: they are restarted one by one, and halt together. All decisions about a worker's life are made here;
+// the supervisor says when to look. Never blocks.
+#pragma once
+#include <sysexits.h>
+
+#include "child.h"
+
+enum crew_state {
+    CREW_RUNNING,
+    CREW_STOPPING, // asked to: nothing is restarted
+    CREW_HALTED,   // a human is needed; exit_code and reason say why
+};
+
+struct crew {
+    const struct config *config;
+    const struct config_pipeline *pipeline;
+    struct child *children;
+    int count;
+    enum crew_state state;
+    int exit_code;       // EX_DATAERR, EX_SOFTWARE, EX_CONFIG: halted; EX_TEMPFAIL: the stop cost an open batch; else EX_OK
+    char reason[300];    // of the halt
+    int64_t deadline_ms; // of stopping and halting: what lives longer is killed
+    uint64_t told_records, told_transactions, told_aborts;
+};
+
+enum verdict crew_init(struct crew *crew, const struct config *config, const struct config_pipeline *pipeline, const char *directory,
+                       struct err *e);
+void crew_fini(struct crew *crew); // no process may be left
+// Locks, starts and kills what is due. `since`: silence before it isn't held against a worker.
+void crew_tick(struct crew *crew, int64_t now, int64_t since);
+// A process ended; 1: it was one of ours.
+int crew_ended(struct crew *crew, pid_t pid, int status, int64_t now);
+void crew_stop(struct crew *crew, int64_t now);
+void crew_kill(struct crew *crew);
+int crew_alive(const struct crew *crew);                             // processes
+int crew_ready(const struct crew *crew);                             // workers that are initialised and in their group
+int crew_fresh(const struct crew *crew, int64_t now, int64_t since); // no process is silent beyond the stall limit
+int64_t crew_due(const struct crew *crew, int64_t otherwise);        // when crew_tick has something to do, at most `otherwise`
+void crew_report(struct crew *crew);                                 // logs what was committed since the last time, if anything
+int crew_status(const struct crew *crew, char *text, size_t size);   // "orders: running 2/2"; as snprintf
