@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+// Watches while a pipeline works: a reader that runs beside it (latency; and did what it saw stay what it was? a correction afterwards
+// would hide a torn commit), or a look at a group's committed offsets every 200 ms (they must never go back).
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.common.TopicPartition;
+
+abstract class Follower extends Thread {
+    protected volatile boolean stop;
+    protected volatile String error;
+
+    Follower() {
+        setDaemon(true);
+    }
+
+    abstract void turn() throws Exception;
+    abstract void report(ObjectNode to) throws Exception;
+
+    @Override public void run() {
+        try {
+            while (!stop) turn();
+        } catch (Exception e) {
+            error = e.toString();
+        }
+    }
+
+    void end() throws InterruptedException {
+        stop = true;
+        join(30_000);
+    }
+
+    /** What a reader saw of one partition, in a form that can be compared. */
+    private static final class Seen {
+        long count, hash, next, first = -1;
+
+        void add(ConsumerRecord<byte[], byte[]> r) {
+            if (first < 0) first = r.offset();
+            count++;
+            next = r.offset() + 1;
+            hash = (hash * 31 + r.offset()) * 31 + Arrays.hashCode(r.value());
+        }
+    }
+
+    static final class Reader extends Follower {
+        private final Witness witness;
+        private final KafkaConsumer<byte[], byte[]> consumer;
+        private final String level;
+        private final Map<TopicPartition, Seen> seen = new HashMap<>();
+        private long[] latency = new long[1 << 16];
+        private int measured;
+        private volatile long records;
+
+        Reader(Witness witness, String topic, String level, boolean fromEnd) {
+            this.witness = witness;
+            this.level = level;
+            consumer = witness.consumer(level);
+            List<TopicPartition> parts = witness.partitions(consumer, topic);
+            consumer.assign(parts);
+            if (fromEnd) consumer.seekToEnd(parts);
+            else consumer.seekToBeginning(parts);
+            for (TopicPartition p : parts) consumer.position(p); // seeks are lazy: what comes after this call is seen
+        }
+
+        @Override void turn() {
+            for (ConsumerRecord<byte[], byte[]> r : consumer.poll(Duration.ofMillis(100))) {
+                long now = System.currentTimeMillis() * 1000;
+                records++;
+                seen.computeIfAbsent(new TopicPartition(r.topic(), r.partition()), t -> new Seen()).add(r);
+                Stamp stamp = Stamp.parse(r.value());
+                if (stamp == null) continue;
+                if (measured == latency.length) latency = Arrays.copyOf(latency, measured * 2);
+                latency[measured++] = now - stamp.t;
+            }
+        }
+
+        @Override void report(ObjectNode to) {
+            to.put("records", records);
+            if (error != null) to.put("error", error);
+            if (isAlive()) return;
+            long[] l = Arrays.copyOf(latency, measured);
+            Arrays.sort(l);
+            if (measured > 0)
+                to.put("p50_ms", l[measured / 2] / 1e3).put("p99_ms", l[(int) (measured * 0.99)] / 1e3).put("max_ms", l[measured - 1] / 1e3);
+            to.put("consistent", again());
+            consumer.close();
+        }
+
+        /** Reads the same stretch once more and compares. */
+        private boolean again() {
+            Map<TopicPartition, Seen> second = new HashMap<>();
+            try (KafkaConsumer<byte[], byte[]> c = witness.consumer(level)) {
+                Map<TopicPartition, Long> from = new HashMap<>(), to = new HashMap<>();
+                seen.forEach((p, s) -> {
+                    from.put(p, s.first);
+                    to.put(p, s.next);
+                });
+                witness.read(c, from, to, r -> second.computeIfAbsent(new TopicPartition(r.topic(), r.partition()), t -> new Seen()).add(r));
+            }
+            for (Map.Entry<TopicPartition, Seen> e : seen.entrySet()) {
+                Seen a = e.getValue(), b = second.get(e.getKey());
+                if (b == null || a.count != b.count || a.hash != b.hash) return false;
+            }
+            return true;
+        }
+    }
+
+    static final class Offsets extends Follower {
+        private final Witness witness;
+        private final String group;
+        private final Map<TopicPartition, Long> last = new HashMap<>();
+        private final ArrayNode decreased = Witness.json.createArrayNode();
+        private volatile long samples;
+
+        Offsets(Witness witness, String group) {
+            this.witness = witness;
+            this.group = group;
+        }
+
+        @Override void turn() throws Exception {
+            Map<TopicPartition, Long> now;
+            try {
+                now = witness.committed(group, false);
+            } catch (Exception e) { // a coordinator that is down or loading is no finding
+                Thread.sleep(200);
+                return;
+            }
+            samples++;
+            now.forEach((p, o) -> {
+                Long before = last.put(p, o);
+                if (before != null && before > o) decreased.add(p + ": " + before + " -> " + o);
+            });
+            last.forEach((p, o) -> {
+                if (!now.containsKey(p) && o >= 0) decreased.add(p + ": " + o + " -> none");
+            });
+            last.keySet().retainAll(now.keySet());
+            Thread.sleep(200);
+        }
+
+        @Override void report(ObjectNode to) {
+            to.put("samples", samples);
+            if (!isAlive()) to.set("decreased", decreased);
+            if (error != null) to.put("error", error);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+-- SPDX-License-Identifier: MIT
+-- A Kafka cluster of a spec file, through the tool spec/support/kafka. Start it in setup(), stop it in teardown(): one a file at most,
+-- since two cores bear no more. If the spec is killed, the tool's watchdog ends the brokers.
+local process = require "spec.support.process"
+
+local cluster = {}
+local Cluster = {}
+Cluster.__index = Cluster
+
+local TOOL = "spec/support/kafka"
+local number = 0
+
+local function run(...)
+   local code, out = process.run { TOOL, ... }
+   if code ~= 0 then error(("%s %s failed (%s); see above"):format(TOOL, table.concat({ ... }, " "), tostring(code)), 3) end
+   return out
+end
+
+-- options: brokers = 1|3, proxied = true, bench = true, properties = {["k"] = v}, dir
+function cluster.start(options)
+   options = options or {}
+   number = number + 1
+   local dir = options.dir or ("build/kafka/spec-%d-%d"):format(process.self(), number)
+   local args = { "start", dir, "--parent", process.self(), "--brokers", options.brokers or 1, options.bench and "--bench" or "--fast" }
+   if options.proxied then args[#args + 1] = "--proxied" end
+   for k, v in pairs(options.properties or {}) do
+      args[#args + 1] = "--property"
+      args[#args + 1] = k .. "=" .. tostring(v)
+   end
+   run(unpack(args))
+   local self = setmetatable({ dir = dir, brokers = options.brokers or 1, foreign = os.getenv("ONCED_BROKERS") ~= nil }, Cluster)
+   self.bootstrap = run("bootstrap", dir)
+   return self
+end
+
+function Cluster:stop() run("stop", self.dir) end
+function Cluster:kill(n, signal) run("kill", self.dir, n, signal or "KILL") end -- STOP and CONT too
+function Cluster:restart(n, signal) run("restart", self.dir, n, signal or "KILL") end
+function Cluster:pid(n) return tonumber(run("pid", self.dir, n)) end
+
+-- start_node(1, 2, 3) starts all three before it waits: a lone broker of three has no quorum and never answers.
+function Cluster:start_node(...) run("start-node", self.dir, ...) end
+function Cluster:start_node_only(...) run("start-node", self.dir, "--no-wait", ...) end
+
+-- Of each broker: {listen = where the proxy listens, to = the broker's port behind it}; for proxy.start().
+function Cluster:proxy_ports()
+   local out = {}
+   for _, to, listen in run("ports", self.dir):gmatch("(%d+) %d+ (%d+) (%d+)") do
+      out[#out + 1] = { listen = tonumber(listen), to = tonumber(to) }
+   end
+   if #out == 0 then error("the cluster was started without proxied = true", 2) end
+   return out
+end
+
+return cluster

@@ -1,0 +1,18 @@
+# What the specs stand on, apart from the daemon: the child-process library, the fault proxy, the witness on Kafka's Java client.
+# Included by the Makefile; the specs also call it by themselves: make -s -f spec/support/support.mk support
+.PHONY: support
+support: build/libsupport.so build/proxy build/witness/Witness.class
+
+SUPPORT_CFLAGS = -std=gnu11 -O1 -g -Wall -Wextra -Werror
+
+build/libsupport.so: spec/support/child.c
+	@mkdir -p build
+	$(CC) $(SUPPORT_CFLAGS) -fPIC -shared -o $@ $<
+
+build/proxy: spec/support/proxy.c spec/support/frame.c spec/support/frame.h
+	@mkdir -p build
+	$(CC) $(SUPPORT_CFLAGS) -o $@ $(filter %.c,$^)
+
+build/witness/Witness.class: $(wildcard spec/support/*.java) spec/support/pom.xml
+	@mkdir -p build/witness
+	javac -cp "$$(spec/support/kafka libs)" -d build/witness $(filter %.java,$^)
