@@ -156,7 +156,7 @@ void *batch_alloc(struct batch *batch, size_t size)
     struct onced_batch *lent = &batch->lent;
     const char *error;
     size_t gap = -(uintptr_t)lent->arena_next & (ALIGNMENT - 1);
-    if ((size_t)(lent->arena_end - lent->arena_next) < size + gap) {
+    if (!lent->arena_next || (size_t)(lent->arena_end - lent->arena_next) < size + gap) {
         if (onced_arena_more(lent, (int64_t)size, &error))
             return NULL;
         gap = 0; // chunks are aligned
