@@ -10,7 +10,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.
 # mimalloc: records with headers cost half of what glibc's allocator makes of them across threads (spec/bench); optional.
 MIMALLOC := $(if $(SANITIZE),,$(shell printf 'int main(void){return 0;}' | $(CC) -x c - -lmimalloc -o /dev/null 2>/dev/null && echo -lmimalloc))
 CFLAGS ?= -O2 -g
-CFLAGS_ALL = -std=gnu11 -Wall -Wextra -Werror -fPIC -pthread -Idaemon $(shell pkg-config --cflags luajit) \
+CFLAGS_ALL = -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -fPIC -pthread -Idaemon $(shell pkg-config --cflags luajit) \
 	-DONCED_VERSION='"$(VERSION)"' $(if $(FAILPOINTS),-DFAILPOINTS) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer) $(CFLAGS)
 LIBS = $(if $(MIMALLOC),-Wl$(comma)--no-as-needed $(MIMALLOC) -Wl$(comma)--as-needed) -lrdkafka -lyaml -lluajit-5.1 -lm -ldl -pthread
 

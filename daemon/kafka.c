@@ -187,9 +187,11 @@ int32_t kafka_partition_of_key(const void *key, size_t size, int32_t count)
     }
     switch (size) {
     case 3:
-        h ^= (uint32_t)p[2] << 16; __attribute__((fallthrough));
+        h ^= (uint32_t)p[2] << 16;
+        __attribute__((fallthrough));
     case 2:
-        h ^= (uint32_t)p[1] << 8; __attribute__((fallthrough));
+        h ^= (uint32_t)p[1] << 8;
+        __attribute__((fallthrough));
     case 1:
         h = (h ^ p[0]) * m;
     }

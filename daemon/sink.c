@@ -263,6 +263,11 @@ int sink_error_is_group(const struct err *e)
     return e->code == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION || e->code == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID;
 }
 
+void sink_spoil(struct sink *sink)
+{
+    sink->fatal = 1;
+}
+
 int64_t sink_began(const struct sink *sink)
 {
     return sink->began;

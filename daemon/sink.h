@@ -23,6 +23,9 @@ enum verdict sink_open(struct sink *sink, struct err *e);
 // Why the handle must be replaced before the next begin (R4, R5), NULL: it needn't.
 const char *sink_stale(const struct sink *sink, enum sink_cause *cause);
 
+// The present transaction is given up with its outcome unknown: the handle must go.
+void sink_spoil(struct sink *sink);
+
 enum verdict sink_begin(struct sink *sink, struct err *e);
 // Produces the batch's outputs; nothing is copied, so the batch must outlive the transaction. OK, RESEND or RESTART.
 enum verdict sink_send(struct sink *sink, const struct batch *batch, struct err *e);

@@ -113,8 +113,9 @@ static enum verdict create_missing(const struct sink_topics *topics, rd_kafka_t 
     rd_kafka_CreateTopics(rk, &wanted, 1, NULL, queue);
     rd_kafka_event_t *event = rd_kafka_queue_poll(queue, ADMIN_MS);
     size_t count = 0;
-    const rd_kafka_topic_result_t **results =
-        event && !rd_kafka_event_error(event) ? rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count) : NULL;
+    const rd_kafka_topic_result_t **results = event && !rd_kafka_event_error(event)
+                                                  ? rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count)
+                                                  : NULL;
     rd_kafka_resp_err_t err = count ? rd_kafka_topic_result_error(results[0]) : RD_KAFKA_RESP_ERR__TIMED_OUT;
     if (!err || err == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
         log_notice("created output topic %s with %d partitions", topic->name, topic->create_partitions);

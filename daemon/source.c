@@ -14,7 +14,7 @@
 #include "source_inside.h"
 
 enum {
-    IDLE_MS = 5000,      // behind markers for so long: their offset is committed alone
+    IDLE_MS = 5000, // behind markers for so long: their offset is committed alone
     POLL_INTERVAL = 60000,
 };
 
@@ -27,7 +27,8 @@ static enum verdict promise_set(rd_kafka_conf_t *conf, const struct source *sour
         kafka_conf_set(conf, "isolation.level", "read_committed", e) || kafka_conf_set(conf, "enable.auto.commit", "false", e) ||
         kafka_conf_set(conf, "enable.auto.offset.store", "false", e) || kafka_conf_set(conf, "auto.offset.reset", "error", e) ||
         kafka_conf_set(conf, "enable.partition.eof", "true", e) || kafka_conf_set(conf, "allow.auto.create.topics", "false", e) ||
-        kafka_conf_set_number(conf, "session.timeout.ms", session, e) || kafka_conf_set_number(conf, "heartbeat.interval.ms", heartbeat, e) ||
+        kafka_conf_set_number(conf, "session.timeout.ms", session, e) ||
+        kafka_conf_set_number(conf, "heartbeat.interval.ms", heartbeat, e) ||
         kafka_conf_set_number(conf, "max.poll.interval.ms", session * 2 > POLL_INTERVAL ? session * 2 : POLL_INTERVAL, e))
         return e->verdict;
     return OK;
@@ -65,7 +66,7 @@ struct source *source_new(const struct config_pipeline *pipeline, const char *id
     *source = (struct source){.pipeline = pipeline, .id = id, .stats = stats, .hooks = *hooks, .generation = -1};
     pthread_mutex_init(&source->lock, NULL);
     source->partitions = partitions_new();
-    rd_kafka_conf_t *conf = handle_conf(source, e);
+    rd_kafka_conf_t *conf = kafka_version_check(pipeline, e) ? NULL : handle_conf(source, e);
     if (conf && !(source->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason))) {
         rd_kafka_conf_destroy(conf);
         err_set(e, HALT, 78, "consumer: %s", reason);

@@ -135,7 +135,8 @@ static enum verdict offsets_fill(struct source *source, rd_kafka_topic_partition
     enum verdict verdict;
     if (list->cnt == 0)
         return OK;
-    while ((verdict = source_offsets_committed(source, list, 3000, e)) == RETRY || (!verdict && (verdict = source_offsets_resolve(source, list, e)) == RETRY)) {
+    while ((verdict = source_offsets_committed(source, list, 3000, e)) == RETRY ||
+           (!verdict && (verdict = source_offsets_resolve(source, list, e)) == RETRY)) {
         atomic_store(&source->stats->front_beat, clock_ms());
         if (clock_ms() > deadline)
             return err_set(e, RESTART, e->code, "where to go on can't be read: %.200s", e->text);

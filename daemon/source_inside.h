@@ -21,15 +21,15 @@ struct source {
     const rd_kafka_topic_t *run_topic;
     struct partition *run;
     // membership
-    pthread_mutex_t lock;  // guards the snapshot
-    uint64_t serial;       // of the snapshot; 0: none yet
+    pthread_mutex_t lock; // guards the snapshot
+    uint64_t serial;      // of the snapshot; 0: none yet
     int32_t generation;
     char member[256];
-    int changed;           // a rebalance callback ran in this poll
-    int fenced;            // FENCED_INSTANCE_ID
-    int leaving;           // no partition is taken on any more
-    int resubscribing;     // unsubscribed in order to subscribe again (R13)
-    struct err failure;    // of a callback; its verdict is OK while all is well
+    int changed;            // a rebalance callback ran in this poll
+    int fenced;             // FENCED_INSTANCE_ID
+    int leaving;            // no partition is taken on any more
+    int resubscribing;      // unsubscribed in order to subscribe again (R13)
+    struct err failure;     // of a callback; its verdict is OK while all is well
     long long error_logged; // log_due
 };
 

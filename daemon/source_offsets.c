@@ -102,7 +102,8 @@ static enum verdict group_has_started(struct source *source, int *started, struc
 }
 
 // Answers whether a topic's partition without an offset is a newcomer, which starts at its beginning, and the count to commit along.
-static enum verdict newcomer_tell(struct source *source, const rd_kafka_topic_partition_t *element, int *newcomer, int *count, struct err *e)
+static enum verdict newcomer_tell(struct source *source, const rd_kafka_topic_partition_t *element, int *newcomer, int *count,
+                                  struct err *e)
 {
     int now = topic_count(source, element->topic), then = 0, started = 0;
     if (now <= 0)
@@ -212,8 +213,9 @@ enum verdict source_offsets_gap(struct source *source, struct partition *partiti
         err_set(e, HALT, 65, "gap in %s[%d]: offsets %" PRId64 " to %" PRId64 " are gone (retention or deleted records)", topic,
                 partition->number, partition->next, low - 1);
     else
-        err_set(e, HALT, 65, "gap in %s[%d]: the group is at offset %" PRId64 ", but the log ends at %" PRId64 " (topic recreated or truncated)",
-                topic, partition->number, partition->next, high);
+        err_set(e, HALT, 65,
+                "gap in %s[%d]: the group is at offset %" PRId64 ", but the log ends at %" PRId64 " (topic recreated or truncated)", topic,
+                partition->number, partition->next, high);
     if (!source->pipeline->input.gap_continue)
         return HALT;
     log_warning("%s; going on at %" PRId64 " (on_gap: continue)", e->text, low);

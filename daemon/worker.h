@@ -7,9 +7,9 @@
 
 // How a worker ends; the master acts on it.
 enum worker_exit {
-    WORKER_STOPPED = 0,  // was told to: batch finished, committed, group left
-    WORKER_SPENT = 75,   // start again, with backoff (EX_TEMPFAIL)
-    WORKER_FENCED = 76,  // start again, and count it (R1): another instance may have our name
+    WORKER_STOPPED = 0,      // was told to: batch finished, committed, group left
+    WORKER_SPENT = 75,       // start again, with backoff (EX_TEMPFAIL)
+    WORKER_FENCED = 76,      // start again, and count it (R1): another instance may have our name
     WORKER_NEEDS_HUMAN = 65, // halted: stats->reason says why (EX_DATAERR)
 };
 

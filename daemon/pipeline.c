@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: MIT
+// The path of a batch: filled and transformed here on the front thread, slice by slice (pipeline_turn), handed over to the back thread
+// (transaction.c) and collected when it is settled. Two batches exist: one here, one there or spare. Invariants: no transaction is open
+// while Lua runs; a batch is sealed only when all it holds is transformed; when a batch is dropped, so is its successor, and everything
+// polled since (R8).
+#include "pipeline.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "batch.h"
+#include "clock.h"
+#include "failpoint.h"
+#include "log.h"
+#include "mailbox.h"
+#include "sink.h"
+#include "source.h"
+#include "transaction.h"
+#include "transform.h"
+
+enum {
+    SLICE = 2000,     // records polled before they are transformed
+    WAIT_MS = 100,    // for the first record; also bounds how late a stop is seen
+    FULL_MS = 1000,   // both batches full for so long: fetching pauses, polling goes on
+    BACKLOG_MS = 500, // transforming without a poll
+    IDLE_LOOK_MS = 1000,
+    JOIN_MS = 2000, // for back to end
+};
+
+struct pipeline {
+    const struct config *config;
+    const struct config_pipeline *settings;
+    struct stats *stats;
+    char id[256]; // transactional.id = group.instance.id (R1, R13)
+    struct source *source;
+    struct sink *sink;
+    struct transform *transform;
+    struct mailbox *mailbox;
+    struct transaction transaction;
+    pthread_t back;
+    struct batch *filling, *spare; // spare is NULL while back has it
+    int64_t handed_ms;             // of the last hand-over
+    int64_t full_since, idle_looked;
+    int paused;
+    int rewind;      // a batch was dropped: go on from the committed offsets before anything else
+    struct err halt; // why to stop after what is transformed has been committed; verdict OK: go on
+    const volatile sig_atomic_t *stop;
+};
+
+static int64_t settle_ms(const struct pipeline *p)
+{
+    return p->settings->transaction.timeout_ms + 2000; // R11
+}
+
+static void beat(struct pipeline *p)
+{
+    atomic_store_explicit(&p->stats->front_beat, clock_ms(), memory_order_relaxed);
+}
+
+static void batch_renew(struct pipeline *p, struct batch *batch)
+{
+    int topics;
+    batch_reset(batch);
+    batch->lent.input_topics = source_topics(p->source, &batch->lent.input_topic_count);
+    batch->lent.output_topics = sink_topics(p->sink, &topics);
+    batch->lent.output_topic_count = topics;
+}
+
+static int is_full(const struct pipeline *p)
+{
+    const struct batch *b = p->filling;
+    return b->lent.record_count >= p->settings->transaction.max_records ||
+           b->input_bytes + b->lent.bytes >= p->settings->transaction.max_bytes;
+}
+
+// Takes back what is settled, waiting at most `timeout_ms` for it. OK; RESTART or HALT when back says so.
+static enum verdict collect(struct pipeline *p, int timeout_ms, struct err *e)
+{
+    enum mailbox_result result;
+    struct batch *batch = mailbox_collect(p->mailbox, timeout_ms, &result, e);
+    if (!batch)
+        return OK;
+    must(!p->spare);
+    p->spare = batch;
+    batch_renew(p, batch);
+    if (result == MAILBOX_COMMITTED)
+        return OK;
+    if (GUARD("drop-successor"))
+        batch_renew(p, p->filling);
+    p->rewind = 1;
+    switch (result) {
+    case MAILBOX_COMMITTED:
+    case MAILBOX_DROPPED:
+        log_notice("a batch was dropped: %s", e->text);
+        return OK;
+    case MAILBOX_SPENT:
+        return e->verdict = RESTART;
+    case MAILBOX_HALTED:
+        break;
+    }
+    return e->verdict = HALT;
+}
+
+static void hand_over(struct pipeline *p, int idle)
+{
+    struct batch *batch = p->filling;
+    must(p->spare);
+    source_seal(p->source, batch, idle);
+    if (batch_is_empty(batch))
+        return;
+    p->filling = p->spare;
+    p->spare = NULL;
+    p->handed_ms = clock_ms();
+    p->full_since = 0;
+    mailbox_put(p->mailbox, batch);
+}
+
+// Runs Lua over what was polled. On HALT the culprit and what follows is let go of; what stands before it will be committed first.
+static void transform_polled(struct pipeline *p, int64_t limit_ms)
+{
+    struct batch *b = p->filling;
+    int32_t topics;
+    if (p->halt.verdict || b->transformed == b->lent.record_count)
+        return;
+    b->lent.input_topics = source_topics(p->source, &topics);
+    b->lent.input_topic_count = topics;
+    for (int64_t deadline = clock_ms() + limit_ms; b->transformed < b->lent.record_count && clock_ms() <= deadline; beat(p))
+        if (transform_run(p->transform, b, b->lent.record_count - b->transformed, &p->halt)) {
+            p->halt.verdict = HALT;
+            batch_truncate(b, b->transformed);
+            break;
+        }
+    FAILPOINT("after-lua");
+}
+
+static int is_due(struct pipeline *p)
+{
+    const struct batch *b = p->filling;
+    return p->spare && !batch_is_empty(b) && b->transformed == b->lent.record_count &&
+           (is_full(p) || clock_ms() - p->handed_ms >= p->settings->transaction.commit_every_ms);
+}
+
+static int wait_of(const struct pipeline *p)
+{
+    const struct batch *b = p->filling;
+    if (b->transformed < b->lent.record_count)
+        return 0;
+    if (batch_is_empty(b) || !p->spare) // back wakes us when it has settled
+        return WAIT_MS;
+    int64_t left = p->handed_ms + p->settings->transaction.commit_every_ms - clock_ms();
+    return left < 0 ? 0 : left < WAIT_MS ? (int)left : WAIT_MS;
+}
+
+// Both batches are full: wait for back; after a while stop fetching, but go on polling, or no rebalance callback runs.
+static enum verdict wait_for_back(struct pipeline *p, struct err *e)
+{
+    int64_t now = clock_ms();
+    if (!p->full_since)
+        p->full_since = now;
+    if (now - p->full_since < FULL_MS)
+        return collect(p, WAIT_MS, e);
+    if (!p->paused)
+        source_pause(p->source, p->paused = 1);
+    return source_fill(p->source, &p->filling, p->filling->lent.record_count + 1, INT64_MAX, WAIT_MS, e);
+}
+
+// R8: until the source stands at the committed offsets, what it polls is of no use.
+static enum verdict rewind_turn(struct pipeline *p, struct err *e)
+{
+    enum verdict verdict = source_rewind(p->source, e);
+    if (verdict == OK)
+        p->rewind = 0;
+    if (verdict != RETRY)
+        return verdict;
+    verdict = source_fill(p->source, &p->filling, SLICE, INT64_MAX, WAIT_MS, e);
+    batch_renew(p, p->filling);
+    return verdict;
+}
+
+static enum verdict fill(struct pipeline *p, struct err *e)
+{
+    const struct batch *b = p->filling;
+    int backlog = b->transformed < b->lent.record_count;
+    int32_t limit = b->lent.record_count + (backlog ? 1 : SLICE), most = (int32_t)p->settings->transaction.max_records;
+    if (p->paused)
+        source_pause(p->source, p->paused = 0);
+    return source_fill(p->source, &p->filling, !backlog && limit > most ? most : limit,
+                       p->settings->transaction.max_bytes - b->lent.bytes + backlog, wait_of(p), e);
+}
+
+// One turn: collect what back has settled, fill a slice, transform it, hand the batch over when it is due.
+static enum verdict pipeline_turn(struct pipeline *p, struct err *e)
+{
+    enum verdict verdict = collect(p, 0, e);
+    if (verdict)
+        return verdict;
+    if (p->rewind)
+        return p->spare ? rewind_turn(p, e) : OK;
+    if (is_full(p) && !p->spare)
+        return wait_for_back(p, e);
+    if ((verdict = fill(p, e)))
+        return verdict;
+    if (p->rewind)
+        return OK;
+    transform_polled(p, BACKLOG_MS);
+    if (p->halt.verdict)
+        return *e = p->halt, HALT;
+    if (is_due(p))
+        hand_over(p, 0);
+    else if (p->spare && batch_is_empty(p->filling) && clock_ms() - p->idle_looked > IDLE_LOOK_MS) {
+        p->idle_looked = clock_ms();
+        if (source_has_idle(p->source))
+            hand_over(p, 1);
+    }
+    return OK;
+}
+
+// Waits until back has nothing; a batch it can't settle in time, or without metadata that won't come, is dropped. OK, RESTART or HALT;
+// RETRY: back didn't even answer the drop.
+static enum verdict settle(struct pipeline *p, int64_t deadline, struct err *e)
+{
+    uint64_t serial;
+    enum verdict verdict = OK;
+    while (!p->spare && !verdict && clock_ms() < deadline) {
+        beat(p);
+        verdict = collect(p, WAIT_MS, e);
+        source_group_free(source_group(p->source, &serial));
+        if (!p->spare && mailbox_is_stuck(p->mailbox, serial))
+            mailbox_drop(p->mailbox);
+    }
+    if (p->spare || verdict)
+        return verdict;
+    mailbox_drop(p->mailbox);
+    for (deadline = clock_ms() + settle_ms(p); !p->spare && !verdict && clock_ms() < deadline; beat(p))
+        verdict = collect(p, WAIT_MS, e);
+    return p->spare || verdict ? verdict : RETRY;
+}
+
+// Everything underway is given up (partitions were lost).
+static enum verdict drop_all(struct pipeline *p, struct err *e)
+{
+    if (!p->spare)
+        mailbox_drop(p->mailbox);
+    enum verdict verdict = settle(p, clock_ms() + settle_ms(p), e);
+    if (!batch_is_empty(p->filling))
+        log_notice("dropped records=%d that weren't handed over", p->filling->lent.record_count);
+    batch_renew(p, p->filling);
+    return verdict;
+}
+
+// What back is at, then what is transformed here, is committed before partitions go.
+static enum verdict finish(struct pipeline *p, int64_t deadline, struct err *e)
+{
+    enum verdict verdict = settle(p, deadline, e);
+    if (verdict || p->rewind)
+        return verdict;
+    while (p->filling->transformed < p->filling->lent.record_count && !p->halt.verdict && clock_ms() < deadline)
+        transform_polled(p, BACKLOG_MS);
+    if (p->filling->transformed < p->filling->lent.record_count) {
+        batch_truncate(p->filling, p->filling->transformed);
+        p->rewind = 1; // of partitions that stay
+    }
+    hand_over(p, 0);
+    return settle(p, deadline, e);
+}
+
+// A rebalance is about to take effect (called inside a poll).
+static int on_change(void *opaque, enum source_change change)
+{
+    struct pipeline *p = opaque;
+    struct err e = {.verdict = OK};
+    int64_t deadline = clock_ms() + settle_ms(p);
+    enum verdict verdict = change == SOURCE_LOST     ? drop_all(p, &e)
+                           : change == SOURCE_REVOKE ? finish(p, deadline, &e)
+                                                     : settle(p, deadline, &e);
+    if (change == SOURCE_ASSIGN && !verdict && !mailbox_wait_ready(p->mailbox, (int)settle_ms(p)))
+        verdict = RETRY;
+    if (verdict == HALT && !p->halt.verdict)
+        p->halt = e;
+    if (verdict)
+        log_warning("the rebalance can't wait any longer: %s", e.text);
+    return verdict ? -1 : 0;
+}
+
+static void on_snapshot(void *opaque)
+{
+    mailbox_wake(((struct pipeline *)opaque)->mailbox);
+}
+
+static void on_settled(void *opaque)
+{
+    source_wake(((struct pipeline *)opaque)->source);
+}
+
+struct pipeline *pipeline_new(const struct worker_args *args, struct err *e)
+{
+    struct pipeline *p = calloc(1, sizeof *p);
+    must(p);
+    p->config = args->config;
+    p->settings = args->pipeline;
+    p->stats = args->stats;
+    snprintf(p->id, sizeof p->id, "onced.%s.%s.%d", p->settings->name, p->settings->instance, args->number);
+    struct source_hooks hooks = {p, on_change, on_snapshot};
+    p->mailbox = mailbox_new();
+    p->filling = batch_new();
+    p->spare = batch_new();
+    must(p->filling && p->spare);
+    if (!(p->transform = transform_new(p->settings, args->number, p->stats, e)) || !(p->sink = sink_new(p->settings, p->id, p->stats, e)) ||
+        !(p->source = source_new(p->settings, p->id, p->stats, &hooks, e)))
+        return NULL; // the process ends
+    mailbox_on_settled(p->mailbox, on_settled, p);
+    batch_renew(p, p->filling);
+    batch_renew(p, p->spare);
+    p->transaction = (struct transaction){p->settings, p->sink, p->source, p->mailbox, p->stats, 0, 0};
+    return p;
+}
+
+// The producer comes first: a predecessor's open transaction would block the fetch of the group's offsets.
+static enum verdict start(struct pipeline *p, struct err *e)
+{
+    enum verdict verdict;
+    long long logged = 0;
+    atomic_store(&p->stats->state, WORKER_STARTING);
+    for (int64_t pause = 50; (verdict = sink_open(p->sink, e)) == RETRY; pause = pause < 2000 ? pause * 2 : 2000) {
+        snprintf(p->stats->reason, sizeof p->stats->reason, "%s", e->text);
+        if (log_due(&logged, 10))
+            log_warning("can't start yet: %s", e->text);
+        for (int64_t until = clock_ms() + pause; clock_ms() < until; nanosleep(&(struct timespec){0, 20000000}, NULL)) {
+            beat(p);
+            if (*p->stop)
+                return RETRY;
+        }
+    }
+    if (verdict)
+        return verdict;
+    atomic_store(&p->stats->state, WORKER_JOINING);
+    must(pthread_create(&p->back, NULL, transaction_run, &p->transaction) == 0);
+    return source_subscribe(p->source, e);
+}
+
+// Commits what is transformed and leaves the group; nothing is lost when that takes too long, it is only done again.
+static void drain(struct pipeline *p)
+{
+    struct err e = {.verdict = OK};
+    struct timespec until;
+    int64_t deadline = clock_ms() + p->config->drain_timeout_ms * 3 / 4; // the master kills at the whole
+    atomic_store(&p->stats->state, WORKER_DRAINING);
+    if (finish(p, deadline, &e))
+        log_warning("the last batch wasn't committed, it will be done again: %s", e.text);
+    mailbox_stop(p->mailbox);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += JOIN_MS / 1000;
+    if (pthread_timedjoin_np(p->back, NULL, &until) == 0) {
+        source_leave(p->source, p->config->leave_on_stop || p->halt.verdict, 3000);
+        sink_free(&p->sink);
+    }
+    transform_free(&p->transform);
+}
+
+static int ended(struct pipeline *p, enum verdict verdict, const struct err *e)
+{
+    if (verdict == RESTART && source_is_fenced(p->source)) {
+        log_error("%s", e->text);
+        if (!transaction_fenced(p->stats))
+            return WORKER_FENCED;
+        snprintf(p->stats->reason, sizeof p->stats->reason,
+                 "fenced twice within a minute: another instance runs under the name %.100s; give each host its own `instance`", p->id);
+        atomic_store(&p->stats->state, WORKER_HALTED);
+        return WORKER_NEEDS_HUMAN;
+    }
+    if (verdict == RESTART) {
+        log_error("starting anew: %s", e->text);
+        return WORKER_SPENT;
+    }
+    snprintf(p->stats->reason, sizeof p->stats->reason, "%s", e->text);
+    log_error("halted: %s", e->text);
+    drain(p);
+    atomic_store(&p->stats->state, WORKER_HALTED);
+    return WORKER_NEEDS_HUMAN;
+}
+
+int pipeline_run(struct pipeline *p, const volatile sig_atomic_t *stop)
+{
+    struct err e = {.verdict = OK};
+    p->stop = stop;
+    beat(p);
+    enum verdict verdict = start(p, &e);
+    if (*stop && verdict == RETRY)
+        return WORKER_STOPPED; // nothing was begun
+    while (verdict == OK && !*stop) {
+        verdict = pipeline_turn(p, &e);
+        beat(p);
+    }
+    if (verdict == HALT || (verdict == RESTART && !source_is_fenced(p->source) && p->halt.verdict))
+        return ended(p, HALT, p->halt.verdict ? &p->halt : &e);
+    if (verdict != OK)
+        return ended(p, RESTART, &e);
+    drain(p);
+    return p->halt.verdict ? WORKER_NEEDS_HUMAN : WORKER_STOPPED;
+}
