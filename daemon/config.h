@@ -7,8 +7,14 @@
 #include <stdint.h>
 #include <stdio.h>
 
-struct config_property { const char *name, *value; int secret; }; // a raw librdkafka property
-struct config_properties { struct config_property *items; int count; };
+struct config_property {
+    const char *name, *value;
+    int secret;
+}; // a raw librdkafka property
+struct config_properties {
+    struct config_property *items;
+    int count;
+};
 
 struct config_cluster {
     const char *name;
@@ -18,25 +24,31 @@ struct config_cluster {
 enum config_start { START_EARLIEST, START_LATEST, START_TIME };
 enum config_policy { POLICY_STOP, POLICY_SKIP, POLICY_DLQ };
 
-struct config_header { const char *name, *value; };
+struct config_header {
+    const char *name, *value;
+};
 
 struct config_output {
-    const char *name;      // as scripts know it: out.NAME
-    const char *topic;     // template, "orders-{region}", or the topic itself
-    const char *variable;  // "region", or NULL
-    const char **values;   // the listed values, value_count of them
+    const char *name;     // as scripts know it: out.NAME
+    const char *topic;    // template, "orders-{region}", or the topic itself
+    const char *variable; // "region", or NULL
+    const char **values;  // the listed values, value_count of them
     int value_count;
-    int first_topic;       // index in config_pipeline.topics; value i's topic is first_topic + i (1 topic without a variable)
+    int first_topic;               // index in config_pipeline.topics; value i's topic is first_topic + i (1 topic without a variable)
     struct config_header *headers; // static ones
     int header_count;
     const char *compression; // none, gzip, snappy, lz4, zstd
     int create_partitions;   // 0: the topic must exist
 };
 
-struct config_topic { const char *name; const char *compression; int create_partitions; }; // an output topic, expanded
+struct config_topic {
+    const char *name;
+    const char *compression;
+    int create_partitions;
+}; // an output topic, expanded
 
 struct config_pipeline {
-    const char *file;      // the YAML file, as it was named
+    const char *file; // the YAML file, as it was named
     const char *name, *group, *instance;
     int workers;
     const struct config_cluster *cluster;
@@ -53,7 +65,11 @@ struct config_pipeline {
         const char *script;      // path, resolved
         const char *params_json; // the params mapping as JSON text ("{}" when none)
         const char *allow_json;  // list of names as JSON
+        const char **lua_path;   // the service file's: folders or templates with a `?`
+        int lua_path_count;
         int64_t memory_bytes, record_time_ms, outputs_per_record;
+        const char **lua_path; // directories where require() looks after the script's own
+        int lua_path_count;
     } transform;
     struct config_output *outputs; // as declared; `default` is found by name
     int output_count;
@@ -63,7 +79,9 @@ struct config_pipeline {
     enum config_policy on_error, on_reject;
     double dlq_max_ratio; // 0: no limit
     int64_t dlq_min, dlq_per_ms;
-    struct { int64_t commit_every_ms, max_records, max_bytes, timeout_ms; } transaction;
+    struct {
+        int64_t commit_every_ms, max_records, max_bytes, timeout_ms;
+    } transaction;
     int allow_loop;
 };
 
@@ -75,18 +93,19 @@ struct config {
     struct config_pipeline *pipelines;
     int pipeline_count;
     const char *control_socket, *http_listen, *state_directory; // NULL: none
-    const char **lua_path;
-    int lua_path_count;
     int64_t drain_timeout_ms;
     int leave_on_stop;
     int log_level; // enum log_level
 };
 
 struct config_request {
-    const char *service_file;    // -c, NULL: none was named
+    const char *service_file;     // -c, NULL: none was named
     const char *const *pipelines; // pipeline files named on the command line; with any, the service file's list is ignored
     int pipeline_count;
-    const char *brokers; // --brokers or ONCED_BROKERS, NULL: from the service file
+    const char *brokers;  // --brokers or ONCED_BROKERS, NULL: from the service file; replaces those of the cluster `main` or the only one
+    int brokers_yield;    // ONCED_BROKERS: only where the service file names no cluster
+    int brokers_optional; // check: brokers may be unknown
+    const char *instance; // ONCED_INSTANCE: beats the service file; NULL: none
 };
 
 enum config_format { CONFIG_TEXT, CONFIG_JSON, CONFIG_GITHUB };
