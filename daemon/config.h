@@ -65,8 +65,6 @@ struct config_pipeline {
         const char *script;      // path, resolved
         const char *params_json; // the params mapping as JSON text ("{}" when none)
         const char *allow_json;  // list of names as JSON
-        const char **lua_path;   // the service file's: folders or templates with a `?`
-        int lua_path_count;
         int64_t memory_bytes, record_time_ms, outputs_per_record;
         const char **lua_path; // directories where require() looks after the script's own
         int lua_path_count;
