@@ -262,7 +262,8 @@ static void print_github(const struct report *report, const struct entry *entry)
         print_escaped(report->out, entry->place.file, 1);
     }
     if (entry->place.file && entry->place.line > 0)
-        fprintf(report->out, ",line=%d,col=%d,endColumn=%d", entry->place.line, entry->place.column, entry->place.column + entry->place.width);
+        fprintf(report->out, ",line=%d,col=%d,endColumn=%d", entry->place.line, entry->place.column,
+                entry->place.column + entry->place.width);
     fputs("::", report->out);
     print_escaped(report->out, entry->text, 0);
     if (entry->suggestion) {

@@ -27,7 +27,8 @@ static int is_integer(const char *text)
 
 static int is_float(const char *text)
 {
-    static const char *const words[] = {".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF", "-.inf", "-.Inf", "-.INF", ".nan", ".NaN", ".NAN", NULL};
+    static const char *const words[] = {".inf",  ".Inf",  ".INF", "+.inf", "+.Inf", "+.INF", "-.inf",
+                                        "-.Inf", "-.INF", ".nan", ".NaN",  ".NAN",  NULL};
     if (is_one_of(text, words))
         return 1;
     text += *text == '-' || *text == '+';
@@ -104,8 +105,8 @@ int scalar_duration(const char *text, int64_t *ms, const char **problem)
 
 int scalar_size(const char *text, int64_t *bytes, const char **problem)
 {
-    static const struct unit units[] = {{"B", 1},         {"KiB", 1 << 10},  {"MiB", 1 << 20},     {"GiB", 1 << 30},
-                                        {"kB", 1000}, {"MB", 1000000}, {"GB", 1000000000}, {NULL, 0}};
+    static const struct unit units[] = {{"B", 1},     {"KiB", 1 << 10}, {"MiB", 1 << 20},   {"GiB", 1 << 30},
+                                        {"kB", 1000}, {"MB", 1000000},  {"GB", 1000000000}, {NULL, 0}};
     return with_unit(text, units, "must be a whole number with a unit: B, KiB, MiB, GiB, kB, MB or GB, as in 32MiB", bytes, problem);
 }
 
@@ -155,7 +156,8 @@ int scalar_time(const char *text, int64_t *ms)
         sign = '+';
     else if ((sign != '+' && sign != '-') || (text++, read_fields(&text, "00:00", zone)) || *text)
         return -1;
-    if (f[1] < 1 || f[1] > 12 || f[2] < 1 || f[2] > days_in(f[0], f[1]) || f[3] > 23 || f[4] > 59 || f[5] > 60 || zone[0] > 23 || zone[1] > 59)
+    if (f[1] < 1 || f[1] > 12 || f[2] < 1 || f[2] > days_in(f[0], f[1]) || f[3] > 23 || f[4] > 59 || f[5] > 60 || zone[0] > 23 ||
+        zone[1] > 59)
         return -1;
     int64_t seconds = days_of(f[0], f[1], f[2]) * 86400 + f[3] * 3600 + f[4] * 60 + f[5];
     int64_t offset = zone[0] * 3600 + zone[1] * 60;

@@ -65,8 +65,8 @@ static struct yaml_node *node_new(struct builder *b, enum yaml_kind kind, const 
 static void refuse_tag(struct builder *b, const yaml_event_t *event, const yaml_char_t *tag)
 {
     if (tag)
-        report_error(b->report, place_of(b, event->start_mark, event->end_mark), NULL, "tags are not supported, here \"%s\": write the plain value",
-                     (const char *)tag);
+        report_error(b->report, place_of(b, event->start_mark, event->end_mark), NULL,
+                     "tags are not supported, here \"%s\": write the plain value", (const char *)tag);
 }
 
 static struct anchor *anchor_add(struct builder *b, const yaml_char_t *name)
@@ -100,8 +100,8 @@ static int next_event(struct builder *b, yaml_event_t *event)
             const yaml_parser_t *p = &b->parser;
             struct report_place place = place_of(b, p->problem_mark, p->problem_mark);
             if (p->error == YAML_READER_ERROR)
-                report_error(b->report, place_of_byte(b, (const char *)p->input.string.start, p->problem_offset), NULL, "not UTF-8 text: %s",
-                             p->problem);
+                report_error(b->report, place_of_byte(b, (const char *)p->input.string.start, p->problem_offset), NULL,
+                             "not UTF-8 text: %s", p->problem);
             else
                 report_error(b->report, place, NULL, "not YAML: %s%s%s", p->context ? p->context : "", p->context ? ", " : "",
                              p->problem ? p->problem : "out of memory");
@@ -213,9 +213,9 @@ static struct yaml_node *build(struct builder *b, const yaml_event_t *event)
     if (event->type == YAML_ALIAS_EVENT)
         return alias_resolve(b, event);
     int is_text = event->type == YAML_SCALAR_EVENT;
-    const yaml_char_t *name = is_text                                     ? event->data.scalar.anchor
+    const yaml_char_t *name = is_text                                   ? event->data.scalar.anchor
                               : event->type == YAML_MAPPING_START_EVENT ? event->data.mapping_start.anchor
-                                                                          : event->data.sequence_start.anchor;
+                                                                        : event->data.sequence_start.anchor;
     anchor_add(b, name);
     int anchor = b->anchor_count - 1; // by index: the array moves when it grows
     struct yaml_node *node = is_text ? build_text(b, event) : build_collection(b, event);
@@ -234,7 +234,8 @@ static void build_document(struct builder *b)
         if (type == YAML_DOCUMENT_START_EVENT && ++documents > 1) {
             report_error(b->report, place_of(b, event.start_mark, event.end_mark), NULL, "a second document: one file is one document");
             b->failed = 1;
-        } else if (type == YAML_SCALAR_EVENT || type == YAML_MAPPING_START_EVENT || type == YAML_SEQUENCE_START_EVENT || type == YAML_ALIAS_EVENT) {
+        } else if (type == YAML_SCALAR_EVENT || type == YAML_MAPPING_START_EVENT || type == YAML_SEQUENCE_START_EVENT ||
+                   type == YAML_ALIAS_EVENT) {
             b->file->root = build(b, &event);
         }
         yaml_event_delete(&event);

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT
+// Holds a file against its settings table. Knows nothing of what the settings mean, but for two things that a table can't say: the
+// variable of an output's topic is a key beside it, and raw properties are checked by name (config_property.c).
+#include "config_draft.h"
+
+#include "spelling.h"
+
+#include <string.h>
+
+struct checker {
+    struct config_draft *draft;
+    const struct setting *table;
+};
+
+// What is being checked: its pattern in the table, its name as users know it, and where to point when it has no place of its own.
+struct subject {
+    const struct setting *setting; // NULL: the file itself
+    const char *pattern, *name;
+    struct report_place place;
+};
+
+static void check_map(struct checker *c, struct subject *subject, const struct yaml_node *map);
+
+static const char *nearest_choice(struct checker *c, const struct setting *setting, const char *text)
+{
+    const char *meant = NULL;
+    int near = 1000;
+    for (const char *word = setting->choices; word;) {
+        size_t size = strcspn(word, "|");
+        const char *choice = pool_text(c->draft->pool, word, size);
+        int distance = spelling_distance(text, choice);
+        if (distance < near && spelling_close(text, distance))
+            near = distance, meant = choice;
+        word = word[size] ? word + size + 1 : NULL;
+    }
+    return meant;
+}
+
+static void check_scalar(struct checker *c, struct subject *subject, const struct yaml_node *node)
+{
+    struct config_value value;
+    char problem[256];
+    if (config_value_read(subject->setting, node, &value, problem, sizeof problem) == 0)
+        return;
+    const char *meant = subject->setting->kind == SETTING_CHOICE && node->kind == YAML_TEXT && !node->secret
+                            ? nearest_choice(c, subject->setting, node->text)
+                            : NULL;
+    report_error(c->draft->report, subject->place, meant, "%s %s", subject->name, problem);
+}
+
+// The items of a list of text, each one of the choices where there are some.
+static void check_list(struct checker *c, struct subject *subject, const struct yaml_node *list)
+{
+    struct setting item = *subject->setting;
+    item.kind = item.choices ? SETTING_CHOICE : SETTING_TEXT;
+    if (subject->setting->kind == SETTING_LIST_OR_TEXT && list->kind == YAML_TEXT) {
+        subject->setting = &item;
+        check_scalar(c, subject, list);
+        return;
+    }
+    if (list->kind != YAML_LIST) {
+        report_error(c->draft->report, subject->place, NULL, "%s must be %s", subject->name, setting_kind_name(subject->setting->kind));
+        return;
+    }
+    if (list->count == 0 && subject->setting->flags & SETTING_REQUIRED)
+        report_error(c->draft->report, subject->place, NULL, "%s is empty", subject->name);
+    for (int i = 0; i < list->count; i++) {
+        const struct yaml_node *node = list->items[i];
+        struct subject entry = {&item, subject->pattern, pool_format(c->draft->pool, "%s[%d]", subject->name, i + 1),
+                                node->place.width ? node->place : subject->place};
+        if (item.choices && node->kind == YAML_TEXT && (strcmp(node->text, "debug") == 0 || strcmp(node->text, "ffi") == 0))
+            report_error(c->draft->report, entry.place, NULL, "%s: %s can't be allowed: it voids the promise of exactly-once",
+                         subject->name, node->text);
+        else
+            check_scalar(c, &entry, node);
+    }
+}
+
+static void check_texts(struct checker *c, struct subject *subject, const struct yaml_node *map)
+{
+    static const struct setting text = {.path = "", .kind = SETTING_TEXT};
+    for (int i = 0; i < map->count; i++) {
+        const struct yaml_node *key = map->items[2 * i], *value = map->items[2 * i + 1];
+        struct subject entry = {&text, "", pool_format(c->draft->pool, "%s.%s", subject->name, key->text),
+                                value->place.width ? value->place : key->place};
+        if (value->kind != YAML_TEXT || *value->text || value->plain) // a quoted empty text is a text
+            check_scalar(c, &entry, value);
+    }
+}
+
+static void check_value(struct checker *c, struct subject *subject, const struct yaml_node *node)
+{
+    enum setting_kind kind = subject->setting->kind;
+    int is_map = kind <= SETTING_TEXTS;
+    if (is_map && node->kind != YAML_MAP && !config_is_null(node)) {
+        report_error(c->draft->report, subject->place, NULL, "%s must be %s", subject->name, setting_kind_name(kind));
+        return;
+    }
+    if (kind == SETTING_MAP || kind == SETTING_NAMED)
+        check_map(c, subject, node);
+    else if (kind == SETTING_PROPERTIES)
+        config_property_check(c->draft, node, strcmp(subject->pattern, "kafka") == 0 || strcmp(subject->pattern, "clusters.*.kafka") == 0);
+    else if (kind == SETTING_TEXTS)
+        check_texts(c, subject, node);
+    else if (kind == SETTING_LIST || kind == SETTING_LIST_OR_TEXT)
+        check_list(c, subject, node);
+    else if (!is_map)
+        check_scalar(c, subject, node);
+}
+
+// `region` of an output whose topic is "orders-{region}".
+static int is_variable(const struct subject *output, const struct yaml_node *map, const char *key)
+{
+    const struct yaml_node *topic = strcmp(output->pattern, "outputs.*") == 0 ? yaml_get(map, "topic") : NULL;
+    const char *at = topic && topic->kind == YAML_TEXT ? strchr(topic->text, '{') : NULL;
+    size_t size = strlen(key);
+    return at && strncmp(at + 1, key, size) == 0 && at[1 + size] == '}';
+}
+
+static void unknown_key(struct checker *c, const struct subject *subject, const struct yaml_node *key, const struct yaml_node *value)
+{
+    int is_sibling = 0;
+    const struct setting *meant = setting_suggest(c->table, subject->pattern, key->text, &is_sibling);
+    if ((meant && meant->flags & SETTING_SECRET) || strstr(subject->pattern, ".sasl"))
+        report_secret(c->draft->report, value->place, value->end_line);
+    report_error(c->draft->report, key->place,
+                 !meant       ? NULL
+                 : is_sibling ? setting_last(meant)
+                              : meant->path,
+                 "unknown key \"%s\"%s%s", key->text, *subject->name ? " in " : "", subject->name);
+}
+
+static void check_key(struct checker *c, struct subject *parent, const struct yaml_node *map, int index)
+{
+    static const struct setting variable = {.path = "", .kind = SETTING_LIST, .flags = SETTING_REQUIRED};
+    const struct yaml_node *key = map->items[2 * index], *value = map->items[2 * index + 1];
+    int is_named = parent->setting && parent->setting->kind == SETTING_NAMED;
+    struct subject subject = {
+        .pattern = pool_format(c->draft->pool, "%s%s%s", parent->pattern, *parent->pattern ? "." : "", is_named ? "*" : key->text),
+        .name = pool_format(c->draft->pool, "%s%s%s", parent->name, *parent->name ? "." : "", key->text),
+        .place = value->place.width > 0 && !config_is_null(value) ? value->place : key->place,
+    };
+    subject.setting = strcmp(key->text, "*") == 0 && !is_named ? NULL : setting_find(c->table, subject.pattern);
+    if (!subject.setting && is_variable(parent, map, key->text))
+        subject.setting = &variable;
+    if (!subject.setting) {
+        unknown_key(c, parent, key, value);
+        return;
+    }
+    int flags = subject.setting->flags;
+    if (flags & SETTING_SECRET)
+        report_secret(c->draft->report, value->place, value->end_line);
+    if (subject.setting->kind == SETTING_REFUSED)
+        report_error(c->draft->report, key->place, NULL, "%s: %s", subject.name, subject.setting->doc);
+    else if (flags & SETTING_NEVER)
+        report_error(c->draft->report, key->place, NULL, "%s is not in this version", subject.name);
+    else
+        check_value(c, &subject, value);
+    if (flags & SETTING_LATER)
+        report_warning(c->draft->report, key->place, "%s has no effect in this version", subject.name);
+}
+
+static void check_required(struct checker *c, const struct subject *subject, const struct yaml_node *map)
+{
+    size_t size = strlen(subject->pattern);
+    for (const struct setting *row = c->table; row->path; row++) {
+        const char *key = setting_last(row);
+        if (!(row->flags & SETTING_REQUIRED) || (size_t)(key - row->path) != (size ? size + 1 : 0) ||
+            strncmp(row->path, subject->pattern, size))
+            continue;
+        if (!yaml_get(map, key))
+            report_error(c->draft->report, subject->place, NULL, "%s%s%s is missing: %s", subject->name, size ? "." : "", key, row->doc);
+    }
+}
+
+static void check_map(struct checker *c, struct subject *subject, const struct yaml_node *map)
+{
+    if (subject->setting && subject->setting->kind == SETTING_NAMED && map->count == 0 && subject->setting->flags & SETTING_REQUIRED)
+        report_error(c->draft->report, subject->place, NULL, "%s is empty: %s", subject->name, subject->setting->doc);
+    for (int i = 0; i < map->count; i++)
+        check_key(c, subject, map, i);
+    check_required(c, subject, map);
+}
+
+void config_check(struct config_draft *draft, const struct setting *table, const struct yaml_node *root)
+{
+    struct checker c = {draft, table};
+    struct subject file = {NULL, "", "", root->place};
+    if (root->kind != YAML_MAP)
+        report_error(draft->report, root->place, NULL, "the file must be a map of keys, such as `version: 1`");
+    else
+        check_map(&c, &file, root);
+}
