@@ -160,6 +160,19 @@ static void check_key(struct checker *c, struct subject *parent, const struct ya
         report_warning(c->draft->report, key->place, "%s has no effect in this version", subject.name);
 }
 
+// A key that is there with a slip of the pen is reported as that, not as missing too.
+static int is_misspelt(struct checker *c, const struct subject *subject, const struct yaml_node *map, const struct setting *row)
+{
+    int is_sibling = 0;
+    for (int i = 0; i < map->count; i++) {
+        const char *pattern =
+            pool_format(c->draft->pool, "%s%s%s", subject->pattern, *subject->pattern ? "." : "", map->items[2 * i]->text);
+        if (!setting_find(c->table, pattern) && setting_suggest(c->table, subject->pattern, map->items[2 * i]->text, &is_sibling) == row)
+            return 1;
+    }
+    return 0;
+}
+
 static void check_required(struct checker *c, const struct subject *subject, const struct yaml_node *map)
 {
     size_t size = strlen(subject->pattern);
@@ -168,7 +181,7 @@ static void check_required(struct checker *c, const struct subject *subject, con
         if (!(row->flags & SETTING_REQUIRED) || (size_t)(key - row->path) != (size ? size + 1 : 0) ||
             strncmp(row->path, subject->pattern, size))
             continue;
-        if (!yaml_get(map, key))
+        if (!yaml_get(map, key) && !is_misspelt(c, subject, map, row))
             report_error(c->draft->report, subject->place, NULL, "%s%s%s is missing: %s", subject->name, size ? "." : "", key, row->doc);
     }
 }
