@@ -46,3 +46,4 @@ clean:
 	rm -rf build
 
 -include $(OBJECTS:.o=.d)
+-include spec/support/support.mk

@@ -2,6 +2,8 @@
 -- itself, and the proxy makes a late request real.
 local ffi = require "ffi"
 local cluster = require "spec.support.cluster"
+local daemon = require "spec.support.daemon"
+local process = require "spec.support.process"
 local proxy = require "spec.support.proxy"
 local wait = require "spec.support.wait"
 local witness = require "spec.support.witness"
@@ -22,15 +24,25 @@ describe("support", function()
       local input, output, group, records, n
 
       -- 200 records in two partitions, written in transactions of 10; every third transaction is aborted and comes on top.
+      local made, all
+      setup(function()
+         input = w:make("in", 2)
+         made = w:produce { topic = input, count = 200, size = 120, transaction = 10, abort_every = 3 }
+         all = w:read(input)
+      end)
+
       before_each(function()
          number = number + 1
-         input, output, group = w:make("in" .. number, 2), w:make("out" .. number, 2), "g" .. number
-         local made = w:produce { topic = input, count = 200, size = 120, transaction = 10, abort_every = 3 }
+         output, group = w:make("out" .. number, 2), "g" .. number
+         records, n = {}, #all
+         for i, r in ipairs(all) do records[i] = r end
+      end)
+
+      it("has input to judge by", function()
          assert.are.equal(200, made.acked)
-         assert.is_true(made.aborted > 0)
-         records = w:read(input)
-         n = #records
+         assert.are.equal(90, made.aborted)
          assert.are.equal(200, n)
+         assert.are.equal(290, #w:read(input, "read_uncommitted"))
       end)
 
       local function put(list, options)
@@ -193,6 +205,43 @@ describe("support", function()
       end)
    end)
 
+   describe("a daemon", function()
+      -- A stand-in with two workers: what is shown is the harness, not onced.
+      local STAND_IN = [[
+         echo "arguments: $*"; echo "brokers $ONCED_BROKERS failpoint ${ONCED_FAILPOINT-unset}"
+         setpriv --pdeathsig KILL sleep 60 & one=$!
+         setpriv --pdeathsig KILL sleep 60 & two=$!
+         trap 'kill $one $two; echo drained; exit 7' TERM
+         echo ready; wait; wait; echo over
+      ]]
+      local d
+      before_each(function()
+         d = daemon.new { bootstrap = "host:1", pipelines = { p = { yaml = "version: 1\n", files = { ["stand-in.sh"] = STAND_IN } } }, binary = "/bin/sh" }
+         d.options.wrap = { "/bin/sh", d.dir .. "/stand-in.sh" }
+         d:start()
+      end)
+      after_each(function() d:kill() end)
+
+      it("gets its files and environment, and is waited for by its log", function()
+         assert.matches("p.yaml", d:wait_log("arguments: ([^\n]*)", 5))
+         assert.are.equal("host:1 failpoint unset", d:wait_log("brokers ([^\n]*)", 5))
+         assert.error_matches(function() d:wait_log("never said", 0.1) end, 'no "never said" in the log')
+         d:mark()
+         assert.are.equal(0, d:count "ready")
+      end)
+
+      it("has workers that can be killed, leaves on TERM, takes them along on KILL", function()
+         d:wait_log("ready", 5)
+         local workers = d:workers()
+         assert.are.equal(2, #workers)
+         assert.are.equal(workers[1], d:signal_worker(1, "KILL"))
+         assert.is_false(process.alive(workers[1]))
+         assert.are.same({ 7 }, { d:stop(10) })
+         assert.is_false(d:running())
+         assert.error_matches(function() d:wait_log("never said", 5) end, "onced has ended")
+      end)
+   end)
+
    describe("the proxy", function()
       local between, rk, lib
       setup(function()
@@ -229,7 +278,7 @@ describe("support", function()
       -- A bare client without any of onced's defences, through the proxy.
       local function producer(id)
          local conf, text = lib.rd_kafka_conf_new(), ffi.new("char[512]")
-         for k, v in pairs { ["bootstrap.servers"] = between.bootstrap, ["transactional.id"] = id, ["socket.timeout.ms"] = "1500", log_level = "2",
+         for k, v in pairs { ["bootstrap.servers"] = between.bootstrap, ["transactional.id"] = id, ["socket.timeout.ms"] = "1500", log_level = "0",
             ["transaction.timeout.ms"] = "20000", ["retry.backoff.ms"] = "20", ["reconnect.backoff.ms"] = "50", ["linger.ms"] = "0" } do
             assert.are.equal(0, lib.rd_kafka_conf_set(conf, k, v, text, 512), ffi.string(text))
          end

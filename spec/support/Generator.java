@@ -81,8 +81,12 @@ final class Generator extends Thread {
                 if (abort) aborted++;
                 else i++;
             }
-            if (abort) producer.abortTransaction();
-            else producer.commitTransaction();
+            if (abort) {
+                producer.flush(); // or they would be thrown away unsent
+                producer.abortTransaction();
+            } else {
+                producer.commitTransaction();
+            }
         }
     }
 

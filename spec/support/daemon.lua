@@ -127,10 +127,15 @@ end
 function Daemon:kill()
    local workers = self:workers()
    self.child:kill()
-   wait.till("workers' end", 10, function()
+   local function gone()
       for _, pid in ipairs(workers) do if process.alive(pid) then return false end end
       return true
-   end, 2)
+   end
+   local ok, why = pcall(wait.till, "workers' end", 5, gone, 2)
+   if not ok then -- a finding, but nothing is left behind
+      for _, pid in ipairs(workers) do process.signal(pid, "KILL") end
+      error(why, 2)
+   end
 end
 
 return daemon
