@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Invariant: a process exists only while its lock is held by this master, and every process dies with the master. The order in
 // child_become is what guarantees the second: the death signal first, then the look whether the master is still there.
-#define _GNU_SOURCE // close_range
 #include "child.h"
 
 #include <errno.h>

@@ -5,7 +5,6 @@
 //   driver run NAME:WORKERS ...      environment: PLAN, DRAIN_MS, IGNORE_CHLD
 //   driver listen ADDRESS            prints the datagrams that arrive there, a line for each
 //   driver log LEVEL TEXT            driver hit NAME PASSES           driver guard NAME
-#define _GNU_SOURCE
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>

@@ -8,7 +8,7 @@ Master.__index = Master
 
 local PARTS = { "log", "stats", "err", "lock", "notify", "backoff", "failpoint", "child", "crew", "supervisor" }
 -- Limits that no spec can wait for are shorter here.
-local FLAGS = "-std=gnu11 -O1 -g -Wall -Wextra -Werror -pthread -Idaemon -DFAILPOINTS -DSTALL_LEAST_MS=1500 -DREPORT_MS=300"
+local FLAGS = "-std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -pthread -Idaemon -DFAILPOINTS -DSTALL_LEAST_MS=1500 -DREPORT_MS=300"
 
 local binary
 function driver.binary()
@@ -87,28 +87,34 @@ end
 function Master:signal(name) self.child:signal(name) end
 function Master:wait(seconds) return self.child:wait(seconds or 20) end
 
--- True when none of the workers that ever lived is left.
-local function all_gone(folder)
+-- Pids of workers that are left of those that ever lived.
+local function left(folder)
    local list = io.popen("cat " .. folder .. "/*.lives 2>/dev/null")
-   local text = list:read "*a"
-   list:close()
-   for pid in text:gmatch "(%d+) %d+\n" do
-      if process.alive(tonumber(pid)) then return false, "pid " .. pid end
+   local pids = {}
+   for pid in list:read("*a"):gmatch "(%d+) %d+\n" do
+      if process.alive(tonumber(pid)) then pids[#pids + 1] = tonumber(pid) end
    end
-   return true
+   list:close()
+   return pids
 end
 
--- Ends what a spec has left running, and fails when a worker outlives its master.
+-- Ends what a spec has left running, and fails when a worker outlives its master (which is then ended, too).
 function driver.finish()
-   local ended = masters
+   local ended, orphans = masters, {}
    masters = {}
    for _, master in ipairs(ended) do
       if master.child:running() then master.child:kill() end
    end
    for _, master in ipairs(ended) do
-      wait.till("workers are gone", 10, function() return all_gone(master.folder) end)
+      if not pcall(wait.till, "workers are gone", 10, function() return #left(master.folder) == 0 end) then
+         for _, pid in ipairs(left(master.folder)) do
+            process.signal(pid, "KILL")
+            orphans[#orphans + 1] = pid
+         end
+      end
       os.execute("rm -rf " .. master.folder .. " " .. master.log_file)
    end
+   if #orphans > 0 then error("workers outlived their master: " .. table.concat(orphans, ", "), 0) end
 end
 
 return driver
