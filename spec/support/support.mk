@@ -9,7 +9,7 @@ build/libsupport.so: spec/support/child.c
 	@mkdir -p build
 	$(CC) $(SUPPORT_CFLAGS) -fPIC -shared -o $@ $<
 
-build/proxy: spec/support/proxy.c spec/support/frame.c spec/support/frame.h
+build/proxy: $(addprefix spec/support/,proxy.c proxy_control.c proxy_note.c frame.c proxy.h frame.h)
 	@mkdir -p build
 	$(CC) $(SUPPORT_CFLAGS) -o $@ $(filter %.c,$^)
 
