@@ -17,7 +17,8 @@ describe("failpoint", function()
    end)
 
    it("kills at the pass that was named", function()
-      local child = process.spawn({ driver.binary(), "hit", "after-lua", 3 }, { env = { ONCED_FAILPOINT = "after-poll=kill,after-lua=kill:2" }, stdout = "pipe" })
+      local env = { ONCED_FAILPOINT = "after-poll=kill,after-lua=kill:2" }
+      local child = process.spawn({ driver.binary(), "hit", "after-lua", 3 }, { env = env, stdout = "pipe" })
       assert.equal("1", child:line(10))
       assert.is_nil(child:line(10))
       assert.same({ n = 2, nil, 9 }, { n = select("#", child:wait()), child:wait() })
