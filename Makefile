@@ -33,7 +33,7 @@ $(BUILD)/%.o: daemon/%.c Makefile | $(BUILD)
 	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 $(BUILD)/lua_%.o: lua/onced/%.lua | $(BUILD)
-	luajit -b -g -n onced.$* $< $@
+	luajit -b -g -n $(if $(filter init,$*),onced,onced.$*) $< $@
 
 $(BUILD)/lua_bridge.o: daemon/bridge.h | $(BUILD)
 	(printf 'return [==[\n'; cat $<; printf ']==]\n') > $(BUILD)/bridge.lua

@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: MIT
+// The only file that speaks Lua's C API. It opens one state for one script, hands slices of a batch to the Lua half (lua/onced/
+// runner.lua), and answers for it: outcomes come back as calls through bridge.h, and no error crosses into C but through lua_pcall.
+// Called by pipeline, on the front thread; transform_refuse also by back.
+#include "transform.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <luajit.h>
+#include <lualib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "failure.h"
+#include "log.h"
+
+enum {
+    RUN_MS = 100,       // a turn in Lua: front has to poll
+    SLICE_FAST_MS = 5,  // a slice below this may be twice as long next time,
+    SLICE_SLOW_MS = 40, // above that half as long
+    SLICE_FIRST = 64,
+    SLICE_MOST = 8192,
+    GC_PAUSE_EASY = 200, // LuaJIT's default
+    GC_PAUSE_TIGHT = 100,
+};
+
+struct transform {
+    struct onced_turn turn; // what Lua sees; must stay first: onced_* functions get a pointer to it
+    const struct config_pipeline *pipeline;
+    struct stats *stats;
+    const char *script_name;
+    lua_State *lua;
+    int worker, run_ref, close_ref;
+    int64_t memory_used, memory_most; // most 0: no cap
+    int32_t slice;
+    struct onced_header *headers; // the outputs' static ones, one after the other
+    int64_t note_nowhere;         // stands in for the shared page
+    struct {
+        int64_t since;
+        uint64_t records, letters;
+    } window;           // errors.dlq.per
+    struct err *halted; // where the present run wants its HALT, NULL: outside
+};
+
+// --- the state ----------------------------------------------------------------------------------------------------------------------
+
+static void *memory_move(void *opaque, void *block, size_t before, size_t after)
+{
+    struct transform *t = opaque;
+    int64_t used = t->memory_used + (int64_t)after - (int64_t)before;
+    if (after == 0) {
+        free(block);
+        t->memory_used = used;
+        return NULL;
+    }
+    if (after > before && used > t->memory_most)
+        return NULL;
+    void *moved = realloc(block, after);
+    if (moved)
+        t->memory_used = used;
+    return moved;
+}
+
+// systemd's MemoryDenyWriteExecute (and SELinux alike) let LuaJIT die at its first trace.
+static int code_can_be_made(void)
+{
+    size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return 0;
+    int made = mprotect(page, size, PROT_READ | PROT_EXEC) == 0;
+    munmap(page, size);
+    return made;
+}
+
+static void set_string(lua_State *L, const char *name, const char *text)
+{
+    lua_pushstring(L, text);
+    lua_setfield(L, -2, name);
+}
+
+static void set_number(lua_State *L, const char *name, double number)
+{
+    lua_pushnumber(L, number);
+    lua_setfield(L, -2, name);
+}
+
+static void set_pointer(lua_State *L, const char *name, const void *pointer)
+{
+    lua_pushlightuserdata(L, (void *)pointer);
+    lua_setfield(L, -2, name);
+}
+
+static void set_strings(lua_State *L, const char *name, const char *const *texts, int count)
+{
+    lua_createtable(L, count, 0);
+    for (int i = 0; i < count; i++) {
+        lua_pushstring(L, texts[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setfield(L, -2, name);
+}
+
+static void push_output(lua_State *L, const struct config_output *output, const struct onced_header *headers)
+{
+    lua_createtable(L, 0, 8);
+    set_string(L, "name", output->name);
+    set_string(L, "variable", output->variable);
+    set_strings(L, "values", output->values, output->value_count);
+    set_number(L, "first_topic", output->first_topic);
+    set_pointer(L, "headers", headers);
+    set_number(L, "header_count", output->header_count);
+}
+
+// "orders.lua" and its folder; a relative path without a slash lies in ".".
+static void set_script(lua_State *L, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    set_string(L, "script", path);
+    set_string(L, "script_name", slash ? slash + 1 : path);
+    if (slash)
+        lua_pushlstring(L, path, slash == path ? 1 : (size_t)(slash - path));
+    else
+        lua_pushliteral(L, ".");
+    lua_setfield(L, -2, "script_folder");
+}
+
+// package.loaded["onced.host"]: what the Lua half learns from us besides bridge.h.
+static void host_register(lua_State *L, struct transform *t)
+{
+    const struct config_pipeline *p = t->pipeline;
+    const struct onced_header *headers = t->headers;
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "loaded");
+    lua_createtable(L, 0, 16);
+    set_number(L, "version", ONCED_BRIDGE_VERSION);
+    set_number(L, "overhead", RECORD_OVERHEAD);
+    set_pointer(L, "turn", &t->turn);
+    set_pointer(L, "null", NULL);
+    set_script(L, p->transform.script);
+    set_string(L, "params_json", p->transform.params_json ? p->transform.params_json : "{}");
+    set_string(L, "allow_json", p->transform.allow_json ? p->transform.allow_json : "[]");
+    set_strings(L, "lua_path", p->transform.lua_path, p->transform.lua_path_count);
+    set_string(L, "pipeline", p->name);
+    set_number(L, "worker", t->worker);
+    lua_createtable(L, p->output_count, 0);
+    for (int i = 0; i < p->output_count; i++) {
+        push_output(L, &p->outputs[i], headers);
+        lua_rawseti(L, -2, i + 1);
+        headers += p->outputs[i].header_count;
+    }
+    lua_setfield(L, -2, "outputs");
+    lua_setfield(L, -2, "onced.host");
+    lua_pop(L, 2);
+}
+
+// Everything that may throw for want of memory, under lua_cpcall.
+static int state_open(lua_State *L)
+{
+    struct transform *t = lua_touserdata(L, 1);
+    luaL_openlibs(L);
+    host_register(L, t);
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "onced.runner");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "run");
+    t->run_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_getfield(L, -1, "close");
+    t->close_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_getfield(L, -1, "load");
+    lua_call(L, 0, 1);
+    if (!lua_isnil(L, -1))
+        return lua_error(L);
+    return 0;
+}
+
+static enum verdict state_load(struct transform *t, struct err *e)
+{
+    t->lua = t->memory_most > 0 ? lua_newstate(memory_move, t) : luaL_newstate();
+    if (!t->lua)
+        return err_set(e, HALT, 0, "%s: no memory for a Lua state (transform.limits.memory)", t->script_name);
+    if (!code_can_be_made()) {
+        luaJIT_setmode(t->lua, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
+        log_warning("%s runs interpreted, a hundred times slower: this process may not make code (MemoryDenyWriteExecute?)",
+                    t->script_name);
+    }
+    if (lua_cpcall(t->lua, state_open, t) == 0)
+        return OK;
+    const char *text = lua_tostring(t->lua, -1);
+    int bare = !text || strncmp(text, "not enough memory", 17) == 0;
+    err_set(e, HALT, 0, "%s%s%s", bare ? t->script_name : "", bare ? ": " : "", text ? text : "can't be loaded");
+    return e->verdict;
+}
+
+static struct onced_header *headers_static(const struct config_pipeline *pipeline)
+{
+    size_t total = 0;
+    for (int i = 0; i < pipeline->output_count; i++)
+        total += (size_t)pipeline->outputs[i].header_count;
+    struct onced_header *headers = calloc(total + 1, sizeof *headers), *next = headers;
+    must(headers);
+    for (int i = 0; i < pipeline->output_count; i++)
+        for (int k = 0; k < pipeline->outputs[i].header_count; k++) {
+            const struct config_header *h = &pipeline->outputs[i].headers[k];
+            *next++ = (struct onced_header){
+                .name = h->name, .name_size = (int32_t)strlen(h->name), .data = h->value, .data_size = (int32_t)strlen(h->value)};
+        }
+    return headers;
+}
+
+static const char *script_name(const struct config_pipeline *pipeline)
+{
+    const char *slash = strrchr(pipeline->transform.script, '/');
+    return slash ? slash + 1 : pipeline->transform.script;
+}
+
+struct transform *transform_new(const struct config_pipeline *pipeline, int worker, struct stats *stats, struct err *e)
+{
+    struct transform *t = calloc(1, sizeof *t);
+    must(t);
+    int64_t outputs = pipeline->transform.outputs_per_record;
+    t->pipeline = pipeline;
+    t->worker = worker;
+    t->stats = stats;
+    t->script_name = script_name(pipeline);
+    t->memory_most = pipeline->transform.memory_bytes;
+    t->slice = SLICE_FIRST;
+    t->close_ref = LUA_NOREF;
+    t->headers = headers_static(pipeline);
+    t->turn.note_offset = stats ? (int64_t *)&stats->note_offset : &t->note_nowhere;
+    t->turn.outputs_per_record = outputs > 0 && outputs < INT32_MAX ? (int32_t)outputs : INT32_MAX;
+    if (state_load(t, e)) {
+        t->close_ref = LUA_NOREF; // init didn't succeed: there is nothing to close
+        transform_free(&t);
+    }
+    return t;
+}
+
+static void state_close(struct transform *t)
+{
+    lua_State *L = t->lua;
+    if (t->close_ref != LUA_NOREF) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, t->close_ref);
+        if (lua_pcall(L, 0, 1, 0) || !lua_isnil(L, -1))
+            log_warning("close: %s", lua_tostring(L, -1) ? lua_tostring(L, -1) : "failed");
+    }
+    lua_close(L);
+}
+
+void transform_free(struct transform **transform)
+{
+    struct transform *t = *transform;
+    if (!t)
+        return;
+    if (t->lua)
+        state_close(t);
+    free(t->headers);
+    free(t);
+    *transform = NULL;
+}
+
+// --- the note: which record is in Lua right now ---------------------------------------------------------------------------------------
+
+static void note_close(struct transform *t)
+{
+    t->turn.topic = t->turn.partition = -1;
+    if (t->stats && atomic_load_explicit(&t->stats->note_sequence, memory_order_relaxed) & 1)
+        atomic_fetch_add_explicit(&t->stats->note_sequence, 1, memory_order_release);
+}
+
+void onced_note_move(struct onced_turn *turn, int32_t record)
+{
+    struct transform *t = (struct transform *)turn;
+    const struct onced_record *r = &turn->batch->records[record];
+    note_close(t);
+    turn->topic = r->topic_index;
+    turn->partition = r->partition;
+    if (!t->stats)
+        return;
+    snprintf(t->stats->note_topic, sizeof t->stats->note_topic, "%s", turn->batch->input_topics[r->topic_index]);
+    atomic_store_explicit(&t->stats->note_partition, r->partition, memory_order_relaxed);
+    atomic_store_explicit(&t->stats->note_offset, r->at, memory_order_relaxed);
+    atomic_fetch_add_explicit(&t->stats->note_sequence, 1, memory_order_release);
+}
+
+// --- what comes back from Lua -----------------------------------------------------------------------------------------------------------
+
+int64_t onced_now(void)
+{
+    return clock_wall_ms();
+}
+
+void onced_log(int level, const char *text, int64_t size)
+{
+    log_line((enum log_level)level, "%.*s", (int)(size > 4096 ? 4096 : size), text);
+}
+
+static void turn_take_back(struct onced_turn *turn)
+{
+    turn->batch->output_count = turn->mark;
+    turn->batch->bytes = turn->mark_bytes;
+}
+
+void onced_record_dropped(struct onced_turn *turn)
+{
+    struct batch *batch = (struct batch *)turn->batch;
+    turn_take_back(turn);
+    batch->dropped += (uint64_t)(turn->current_last - turn->current);
+}
+
+// A flood of dead letters means that the script or its input is broken as a whole: better to stop than to divert everything.
+static int letters_flood(struct transform *t)
+{
+    uint64_t records = t->window.records + (uint64_t)(t->turn.current - t->turn.first) + 1;
+    uint64_t letters = ++t->window.letters;
+    return t->pipeline->dlq_max_ratio > 0 && letters >= (uint64_t)t->pipeline->dlq_min &&
+           (double)letters > t->pipeline->dlq_max_ratio * (double)records;
+}
+
+static enum verdict letters_halt(struct transform *t, const struct failure *cause, struct err *e)
+{
+    char text[200];
+    uint64_t records = t->window.records + (uint64_t)(t->turn.current - t->turn.first) + 1;
+    struct failure failure = *cause;
+    int size = snprintf(text, sizeof text, "%llu of %llu records became dead letters, above errors.dlq.max_ratio %g; this one: %.*s",
+                        (unsigned long long)t->window.letters, (unsigned long long)records, t->pipeline->dlq_max_ratio,
+                        (int)(cause->message_size < 100 ? cause->message_size : 100), cause->message);
+    failure.message = text;
+    failure.message_size = (size_t)size < sizeof text ? (size_t)size : sizeof text - 1;
+    return failure_halt((struct batch *)t->turn.batch, t->turn.current, &failure, e);
+}
+
+int onced_record_failed(struct onced_turn *turn, const char *kind, const char *place, const char *message, int64_t message_size)
+{
+    struct transform *t = (struct transform *)turn;
+    struct batch *batch = (struct batch *)turn->batch;
+    struct failure failure = {.kind = kind, .place = place, .message = message, .message_size = (size_t)message_size};
+    enum config_policy policy = strcmp(kind, "reject") == 0 ? t->pipeline->on_reject : t->pipeline->on_error;
+    must(t->halted);
+    turn_take_back(turn);
+    if (policy == POLICY_DLQ && letters_flood(t))
+        return letters_halt(t, &failure, t->halted) != OK;
+    return failure_answer(t->pipeline, batch, turn->current, &failure, t->halted) != OK;
+}
+
+// --- slices -------------------------------------------------------------------------------------------------------------------------
+
+// The runner itself failed (out of memory before its own protection): the record at hand answers for it, and the slice ends there.
+static void slice_failed(struct transform *t)
+{
+    const char *text = lua_tostring(t->lua, -1);
+    text = text ? text : "failed without a message";
+    if (t->turn.current < t->turn.last) {
+        int memory = strncmp(text, "not enough memory", 17) == 0;
+        if (!onced_record_failed(&t->turn, memory ? "memory" : "error", t->script_name, text, (int64_t)strlen(text)))
+            t->turn.current = t->turn.current_last;
+    }
+    lua_pop(t->lua, 1);
+    lua_gc(t->lua, LUA_GCCOLLECT, 0);
+}
+
+// Garbage alone must not reach the cap: past half of it, each collection follows the last at once.
+static void memory_pace(struct transform *t)
+{
+    if (t->memory_most > 0)
+        lua_gc(t->lua, LUA_GCSETPAUSE, t->memory_used > t->memory_most / 2 ? GC_PAUSE_TIGHT : GC_PAUSE_EASY);
+}
+
+static enum verdict slice_run(struct transform *t, struct batch *batch, int32_t count, struct err *e)
+{
+    struct onced_turn *turn = &t->turn;
+    e->verdict = OK;
+    turn->first = turn->current = batch->transformed;
+    turn->current_last = turn->first + 1;
+    turn->last = turn->first + count;
+    turn->mark = batch->lent.output_count;
+    turn->mark_bytes = batch->lent.bytes;
+    turn->now_ms = clock_wall_ms();
+    t->halted = e;
+    lua_rawgeti(t->lua, LUA_REGISTRYINDEX, t->run_ref);
+    if (lua_pcall(t->lua, 0, 0, 0))
+        slice_failed(t);
+    t->halted = NULL;
+    memory_pace(t);
+    t->window.records += (uint64_t)(turn->current - turn->first);
+    batch->transformed = turn->current;
+    return e->verdict;
+}
+
+static void window_turn(struct transform *t, int64_t now)
+{
+    if (now - t->window.since < t->pipeline->dlq_per_ms)
+        return;
+    t->window.since = now;
+    t->window.records = t->window.letters = 0;
+}
+
+static void slice_adapt(struct transform *t, int32_t count, int64_t took_ms)
+{
+    if (took_ms > SLICE_SLOW_MS && t->slice > 1)
+        t->slice /= 2;
+    else if (took_ms < SLICE_FAST_MS && count == t->slice && t->slice < SLICE_MOST)
+        t->slice *= 2;
+}
+
+enum verdict transform_run(struct transform *t, struct batch *batch, int32_t count, struct err *e)
+{
+    must(count >= 0 && batch->transformed + count <= batch->lent.record_count);
+    int32_t end = batch->transformed + count;
+    int64_t began = clock_ms(), now = began;
+    enum verdict verdict = OK;
+    t->turn.batch = &batch->lent;
+    t->turn.generation = (int32_t)(batch->lent.number % INT32_MAX) + 1;
+    t->turn.topic = t->turn.partition = -1;
+    while (verdict == OK && batch->transformed < end && now - began < RUN_MS) {
+        int32_t left = end - batch->transformed, slice = left < t->slice ? left : t->slice;
+        int64_t before = now;
+        window_turn(t, now);
+        verdict = slice_run(t, batch, slice, e);
+        now = clock_ms();
+        slice_adapt(t, slice, now - before);
+    }
+    note_close(t);
+    t->turn.batch = NULL;
+    t->turn.generation = 0;
+    return verdict;
+}
+
+enum verdict transform_refuse(const struct config_pipeline *pipeline, struct batch *batch, int32_t source, const char *kind,
+                              const char *message, struct err *e)
+{
+    struct failure failure = {.kind = kind, .place = script_name(pipeline), .message = message, .message_size = strlen(message)};
+    must(source >= 0 && source < batch->transformed);
+    for (int32_t i = 0; i < batch->lent.output_count; i++)
+        if (batch->lent.outputs[i].source == source && batch->lent.outputs[i].topic_index == pipeline->dlq_topic)
+            return failure_halt(batch, source, &failure, e); // its dead letter is what was refused
+    failure_take_back(batch, source);
+    return failure_answer(pipeline, batch, source, &failure, e);
+}

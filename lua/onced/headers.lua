@@ -1,0 +1,89 @@
+-- SPDX-License-Identifier: MIT
+-- Headers that a script gives: {name = value} or {{name, value}, ...}, made into one ordered list and then into C structs.
+local ffi = require "ffi"
+local border = require "onced.border"
+
+local C, turn, failure, raise = border.C, border.turn, border.failure, border.raise
+local null = border.null
+local headers = {}
+
+local function pair_checked(name, value)
+  if type(name) ~= "string" then raise("error", "a header's name must be a string, is a " .. type(name)) end
+  if type(value) ~= "string" and value ~= null then
+    raise("error", ('header "%s" must be a string or onced.null, is a %s'):format(name, type(value)))
+  end
+  return { name, value }
+end
+
+-- A map has no order of its own; sorted by name, so that a record that is computed again is the same.
+local function list_of_map(map)
+  local list = {}
+  for name, value in pairs(map) do list[#list + 1] = pair_checked(name, value) end
+  table.sort(list, function(a, b) return a[1] < b[1] end)
+  return list
+end
+
+function headers.list(given)
+  if type(given) ~= "table" then raise("error", "headers must be a table, is a " .. type(given)) end
+  if given[1] == nil then return list_of_map(given) end
+  local list = {}
+  for i = 1, #given do
+    local pair = given[i]
+    if type(pair) ~= "table" then raise("error", ("headers[%d] must be a pair {name, value}"):format(i)) end
+    list[i] = pair_checked(pair[1], pair[2])
+  end
+  return list
+end
+
+-- Copies a Lua string into the batch. There is always a byte to spare, so that an empty string has an address: NULL would be null.
+local function copy(batch, s)
+  local size = #s
+  local at = batch.arena_next
+  if batch.arena_end - at <= size then
+    if C.onced_arena_more(batch, size + 1, failure) ~= 0 then border.check() end
+    at = batch.arena_next
+  end
+  ffi.copy(at, s, size)
+  batch.arena_next = at + size
+  return at
+end
+headers.copy = copy
+
+local Scratch = ffi.typeof "struct onced_header[?]"
+local scratch, room = Scratch(16), 16
+local merged = ffi.new "struct onced_header *[1]"
+
+local function merge(base, count, output)
+  local total = C.onced_headers_merge(turn.batch, base, count, output.headers, output.header_count, merged, failure)
+  if total < 0 then border.check() end
+  return merged[0], total
+end
+headers.merge = merge
+
+-- A checked list as structs in the batch, with the output's static headers on top: pointer and count.
+function headers.place(list, output)
+  local batch = turn.batch
+  if #list > room then
+    room = #list * 2
+    scratch = Scratch(room)
+  end
+  for i = 1, #list do
+    local name, value = list[i][1], list[i][2]
+    local h = scratch[i - 1]
+    h.name, h.name_size = copy(batch, name), #name
+    if value == null then
+      h.data, h.data_size = nil, -1
+    else
+      h.data, h.data_size = copy(batch, value), #value
+    end
+  end
+  return merge(scratch, #list, output)
+end
+
+function headers.bytes(first, count)
+  local bytes = 0
+  for i = 0, count - 1 do bytes = bytes + first[i].name_size + math.max(first[i].data_size, 0) end
+  return bytes
+end
+
+return headers

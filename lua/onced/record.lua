@@ -1,0 +1,164 @@
+-- SPDX-License-Identifier: MIT
+-- A consumed record as scripts see it: a view, eight bytes that name the record and the filling of the batch it belongs to. Every
+-- access checks the latter, so a view that is kept too long is an error and never a stray read. Nothing is decoded unless asked for.
+-- The view doesn't hold a pointer: a script can reach a struct's fields.
+local ffi = require "ffi"
+local border = require "onced.border"
+local headers = require "onced.headers"
+local suggest = require "onced.suggest"
+
+local C, turn, failure = border.C, border.turn, border.failure
+local istype, text, tonumber = ffi.istype, ffi.string, tonumber
+local record = {}
+
+local View = ffi.typeof "struct { const int32_t _index, _generation; }"
+local Derived = { __metatable = "record" }
+record.View, record.Derived = View, Derived
+
+local function source(view)
+  if view._generation ~= turn.generation or view._index >= turn.last then
+    border.raise("error", "this record belongs to an earlier batch and is gone: keep its fields, not the record")
+  end
+  return turn.batch.records + view._index
+end
+record.source = source
+
+local fields, methods = {}, {}
+
+function fields.key(view)
+  local r = source(view)
+  if r.key_size >= 0 then return text(r.key_data, r.key_size) end
+end
+
+function fields.value(view)
+  local r = source(view)
+  if r.value_size >= 0 then return text(r.value_data, r.value_size) end
+end
+
+function fields.topic(view) return text(turn.batch.input_topics[source(view).topic_index]) end
+function fields.partition(view) return source(view).partition end
+function fields.offset(view) return tonumber(source(view).at) end
+function fields.timestamp(view) return tonumber(source(view).time) end
+
+local list = ffi.new "struct onced_header *[1]"
+
+-- The parsed headers of a record: pointer and count.
+function record.headers(index)
+  local count = C.onced_record_headers(turn.batch, index, list, failure)
+  if count < 0 then border.check() end
+  return list[0], count
+end
+
+local function value_of(header)
+  if header.data_size < 0 then return border.null end
+  return text(header.data, header.data_size)
+end
+
+function methods.header(view, name)
+  if type(name) ~= "string" then border.raise("error", "rec:header needs a name") end
+  source(view)
+  local header = C.onced_record_header(turn.batch, view._index, name, #name, failure)
+  if header ~= nil then return value_of(header) end
+  if failure[0] ~= nil then border.check() end
+end
+
+function methods.headers(view)
+  source(view)
+  local first, count = record.headers(view._index)
+  local pairs_of = {}
+  for i = 0, count - 1 do
+    pairs_of[i + 1] = { text(first[i].name, first[i].name_size), value_of(first[i]) }
+  end
+  return pairs_of
+end
+
+local function names(of)
+  local found = {}
+  for _, t in ipairs(of) do
+    for name in pairs(t) do found[#found + 1] = name end
+  end
+  return found
+end
+
+local CHANGES = { key = true, value = true, headers = true, timestamp = true, partition = true }
+record.CHANGES = CHANGES
+
+local function derived(view, base, changes)
+  if type(changes) ~= "table" then border.raise("error", "rec:derive needs a table of changes, such as {value = ...}") end
+  local all = {}
+  for name, value in pairs(base) do all[name] = value end
+  for name, value in pairs(changes) do
+    if not CHANGES[name] then
+      border.raise("error", ('rec:derive: a record has no field "%s"%s'):format(tostring(name), suggest(name, names { CHANGES })))
+    end
+    all[name] = value
+  end
+  if changes.headers ~= nil then all.headers = headers.list(changes.headers) end
+  return setmetatable({ _view = view, _changes = all }, Derived)
+end
+
+function methods.derive(view, changes)
+  source(view)
+  return derived(view, {}, changes)
+end
+
+local function unknown(name)
+  border.raise("error", ('a record has no field "%s"%s'):format(tostring(name), suggest(name, names { fields, methods })))
+end
+
+local function unchangeable()
+  border.raise("error", "a record can't be changed: rec:derive{value = ...} makes a changed copy")
+end
+
+local function describe(view)
+  if view._generation ~= turn.generation then return "record (gone)" end
+  return ("record (topic %s, partition %d, offset %d)"):format(view.topic, view.partition, view.offset)
+end
+
+ffi.metatype(View, {
+  __index = function(view, name)
+    local field = fields[name]
+    if field then return field(view) end
+    return methods[name] or unknown(name)
+  end,
+  __newindex = unchangeable,
+  __tostring = describe,
+})
+
+-- A derived record reads like the record it came from, with the changes on top.
+local derived_methods = {}
+
+function derived_methods.headers(self)
+  local changed = self._changes.headers
+  if not changed then return self._view:headers() end
+  local copy = {}
+  for i, pair in ipairs(changed) do copy[i] = { pair[1], pair[2] } end
+  return copy
+end
+
+function derived_methods.header(self, name)
+  local changed = self._changes.headers
+  if not changed then return self._view:header(name) end
+  for i = #changed, 1, -1 do
+    if changed[i][1] == name then return changed[i][2] end
+  end
+end
+
+function derived_methods.derive(self, changes) return derived(self._view, self._changes, changes) end
+
+function Derived.__index(self, name)
+  local method = derived_methods[name]
+  if method then return method end
+  local changes = rawget(self, "_changes")
+  local changed = changes[name]
+  if changed == nil then return rawget(self, "_view")[name] end
+  if changed == border.null then return nil end
+  return changed
+end
+
+Derived.__newindex = unchangeable
+function Derived.__tostring(self) return "derived " .. describe(self._view) end
+
+function record.is_view(what) return istype(View, what) end
+
+return record

@@ -1,0 +1,244 @@
+-- SPDX-License-Identifier: MIT
+-- Runs the hooks of one script. C calls `run` for each slice; the loop here stays compiled (spec/unit/lua_jit_spec.lua), with one
+-- protected call around the whole of it: an error ends the loop, is answered, and the loop goes on behind the record. That is
+-- cheaper than a protected call a record, and as exact, since the turn says which record it was and where its outputs began.
+local ffi = require "ffi"
+local border = require "onced.border"
+local output = require "onced.output"
+local params = require "onced.params"
+local record = require "onced.record"
+local sandbox = require "onced.sandbox"
+local log = require "onced.log"
+
+local C, turn, host = border.C, border.turn, border.host
+local View = record.View
+local istype, type, getmetatable, xpcall, tostring = ffi.istype, type, getmetatable, xpcall, tostring
+local getinfo = debug.getinfo
+local runner = {}
+
+local process, process_batch, close, out, returned, ctx, user
+
+-- The innermost line of the user's own code; errors raised by the daemon's Lua on a script's behalf get the script's line too.
+local function line_of_script()
+  for level = 3, 200 do
+    local info = getinfo(level, "Sl")
+    if not info then break end
+    if user:owns(info.source) and info.currentline > 0 then return ("%s:%d"):format(info.source:sub(2), info.currentline) end
+  end
+  return host.script_name
+end
+
+local problem = {}
+
+local function explain(thrown)
+  problem.place = line_of_script()
+  local text = type(thrown) == "string" and thrown or (getmetatable(thrown) and tostring(thrown)) or "error object: " .. tostring(thrown)
+  problem.kind = border.kind_of(text)
+  -- "orders.lua:12: text": the place is told apart.
+  local place, rest = text:match "^([^:\n]+:%d+): (.*)$"
+  if place and user:owns("@" .. place:match "^(.*):%d+$") then problem.place, text = place, rest end
+  problem.message = text
+  return problem
+end
+
+-- After an error; true: the pipeline halts. LuaJIT collects nothing when memory runs out, so without this every later record fails.
+local function failed(thrown)
+  local kind, place, message = problem.kind, problem.place, problem.message
+  if thrown ~= problem then -- out of memory skips the handler, and a handler may fail
+    message = tostring(thrown)
+    kind, place = border.kind_of(message), host.script_name
+  end
+  if kind == "memory" then collectgarbage() end
+  return C.onced_record_failed(turn, kind, place, message, #message) ~= 0
+end
+
+local function rejected(reason)
+  return C.onced_record_failed(turn, "reject", host.script_name, reason, #reason) ~= 0
+end
+
+local function send_list(list)
+  local count = #list
+  if count == 0 then border.raise("error", "the returned table has neither value nor records: {value = ...}, or a list of records") end
+  for i = 1, count do returned(list[i]) end
+end
+
+-- What a hook returned. True: the pipeline halts.
+local function settle(result, more)
+  if more ~= nil then border.raise("error", "a hook returns one thing: several records go into a list") end
+  if istype(View, result) then
+    returned(result)
+  elseif result == nil then
+    if turn.batch.output_count == turn.mark then
+      border.raise("error", "nothing was returned and nothing sent: return the record, or onced.drop(reason)")
+    end
+  elseif type(result) == "table" then
+    local mark = getmetatable(result)
+    if mark == "drop" then
+      C.onced_record_dropped(turn)
+    elseif mark == "reject" then
+      return rejected(result.reason)
+    elseif mark ~= "record" and result.value == nil and (result[1] ~= nil or next(result) == nil) then
+      send_list(result)
+    else
+      returned(result)
+    end
+  else
+    border.raise("error", "a hook must return a record, a table, a list, onced.drop or onced.reject, not a " .. type(result))
+  end
+end
+
+local function begin(i, last)
+  local batch = turn.batch
+  turn.current, turn.current_last = i, last
+  turn.mark, turn.mark_bytes = batch.output_count, batch.bytes
+  local r = batch.records + i
+  if r.partition ~= turn.partition or r.topic_index ~= turn.topic then C.onced_note_move(turn, i) end
+  turn.note_offset[0] = r.at
+end
+
+-- Ends early when the pipeline halts; the turn then still names the record.
+local function each(first, last)
+  local generation = turn.generation
+  for i = first, last - 1 do
+    begin(i, i + 1)
+    if settle(process(View(i, generation), out, ctx)) then return end
+  end
+  turn.current = last
+end
+
+local function run_each(first, last)
+  while first < last do
+    local ok, thrown = xpcall(each, explain, first, last)
+    if ok or failed(thrown) then return end
+    first = turn.current_last
+    turn.current = first
+  end
+end
+
+-- The end of the stretch from `first` on that is of one partition.
+local function stretch_end(first, last)
+  local records = turn.batch.records
+  local partition, topic = records[first].partition, records[first].topic_index
+  for i = first + 1, last - 1 do
+    if records[i].partition ~= partition or records[i].topic_index ~= topic then return i end
+  end
+  return last
+end
+
+local function stretch(first, last)
+  local recs, generation = {}, turn.generation
+  begin(first, last)
+  for i = first, last - 1 do recs[i - first + 1] = View(i, generation) end
+  local result, more = process_batch(recs, out, ctx)
+  if getmetatable(result) == "reject" and last - first > 1 then border.raise("reject", result.reason) end
+  return settle(result, more)
+end
+
+local function take_back()
+  turn.batch.output_count, turn.batch.bytes = turn.mark, turn.mark_bytes
+end
+
+-- True: the pipeline halts, and the turn names the record. A stretch that fails is run again in halves.
+local function run_stretch(first, last)
+  local ok, thrown = xpcall(stretch, explain, first, last)
+  if ok then return thrown end
+  if last - first == 1 then return failed(thrown) end
+  if thrown ~= problem then collectgarbage() end -- as in failed()
+  take_back()
+  local middle = math.floor((first + last) / 2)
+  return run_stretch(first, middle) or run_stretch(middle, last)
+end
+
+local function run_stretches(first, last)
+  while first < last do
+    local stop = stretch_end(first, last)
+    if run_stretch(first, stop) then return end
+    first = stop
+    turn.current = first
+  end
+end
+
+-- One slice: the turn's records [first, last). Called by C; turn.current tells how far it came.
+function runner.run()
+  if process then
+    run_each(turn.first, turn.last)
+  else
+    run_stretches(turn.first, turn.last)
+  end
+end
+
+local function script_error(thrown)
+  if thrown ~= problem then return host.script_name .. ": " .. tostring(thrown) end
+  if problem.message:find(problem.place, 1, true) == 1 then return problem.message end
+  return problem.place .. ": " .. problem.message
+end
+
+-- Calls user code outside of slices. Returns the error's text, nil when all went well.
+local function call(what, ...)
+  local ok, result, message = xpcall(what, explain, ...)
+  if not ok then return script_error(result) end
+  return nil, result, message
+end
+
+local function hooks_of(module)
+  if type(module) == "function" then return { process = module } end
+  if type(module) ~= "table" then
+    return nil, "a transform must return a function or a table of hooks, not " .. (module == nil and "nothing" or "a " .. type(module))
+  end
+  for _, name in ipairs { "process", "process_batch", "init", "close" } do
+    if module[name] ~= nil and type(module[name]) ~= "function" then return nil, name .. " must be a function" end
+  end
+  if (module.process == nil) == (module.process_batch == nil) then
+    return nil, module.process and "process and process_batch can't both be there" or "there is no hook process or process_batch"
+  end
+  return module
+end
+
+local function print_to_log(...)
+  local parts = {}
+  for i = 1, select("#", ...) do parts[i] = tostring((select(i, ...))) end
+  log.info(table.concat(parts, "\t"))
+end
+
+local function open_script()
+  local path = { host.script_folder }
+  for _, folder in ipairs(host.lua_path) do path[#path + 1] = folder end
+  user = sandbox.new {
+    path = path, print = print_to_log, allow = params.read(host.allow_json), modules = { onced = require "onced" },
+  }
+  return user:file(host.script, host.script_name)
+end
+
+local function start(module)
+  local values = params.read(host.params_json)
+  local ok, message = pcall(params.check, values, type(module) == "table" and module.params or nil)
+  if not ok then return host.script_name .. ": " .. message end
+  ctx = {
+    params = values, pipeline = host.pipeline, worker = host.worker,
+    now = function() return tonumber(C.onced_now()) end,
+  }
+  if type(module) ~= "table" or not module.init then return end
+  local failure, result, reason = call(module.init, ctx)
+  if not failure and not result and reason ~= nil then failure = host.script_name .. ": " .. tostring(reason) end
+  return failure and failure .. " (in init)"
+end
+
+-- Loads the script and runs its init. Returns the error's text, nil when all went well.
+function runner.load()
+  local code, message = open_script()
+  if not code then return message end
+  local failure, module = call(code, host.script_name)
+  if failure then return failure end
+  local hooks, wrong = hooks_of(module)
+  if not hooks then return host.script_name .. ": " .. wrong end
+  process, process_batch, close = hooks.process, hooks.process_batch, hooks.close
+  out, returned = output.open(host.outputs)
+  return start(module)
+end
+
+-- Returns the error's text, nil when all went well.
+function runner.close()
+  return close and (call(close, ctx)) or nil
+end
+
+return runner

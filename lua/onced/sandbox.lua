@@ -1,0 +1,141 @@
+-- SPDX-License-Identifier: MIT
+-- What user code can reach: Lua's own library without files, processes, native code and the means to look behind the daemon's back.
+-- Every chunk of the script gets one environment; assigning a global that isn't there is an error.
+local suggest = require "onced.suggest"
+local sandbox = {}
+
+local SAFE = {
+  "assert", "error", "getmetatable", "ipairs", "next", "pairs", "pcall", "rawequal", "rawget", "rawset", "select", "setmetatable",
+  "tonumber", "tostring", "type", "unpack", "xpcall", "_VERSION",
+}
+local LIBRARIES = { "string", "table", "math", "bit", "coroutine" }
+local ALLOWED = {
+  ["io"] = true, ["os.execute"] = true, ["os.getenv"] = true, ["os.remove"] = true, ["os.rename"] = true, ["os.tmpname"] = true,
+  ["loadlib"] = true,
+}
+
+local function copy(t)
+  local c = {}
+  for k, v in pairs(t) do c[k] = v end
+  return c
+end
+
+local function allow(env, name)
+  if not ALLOWED[name] then
+    local names = {}
+    for known in pairs(ALLOWED) do names[#names + 1] = known end
+    error(('transform.allow: "%s" can\'t be allowed%s'):format(name, suggest(name, names)), 0)
+  end
+  if name == "io" then
+    env.io = copy(io)
+  elseif name == "loadlib" then
+    env.package = { loadlib = package.loadlib }
+  else
+    env.os[name:sub(4)] = os[name:sub(4)]
+  end
+end
+
+local function read(path)
+  local file = io.open(path, "rb")
+  if not file then return nil end
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
+local Sandbox = {}
+Sandbox.__index = Sandbox
+
+-- Compiles user code in the environment; bytecode is refused, it isn't verified by LuaJIT.
+function Sandbox:compile(text, chunk)
+  local code, message = loadstring(text, chunk)
+  if text:sub(1, 1) == "\27" then return nil, chunk:sub(2) .. ": bytecode can't be loaded, only source" end
+  if not code then return nil, message end
+  self.sources[chunk] = true
+  return setfenv(code, self.env)
+end
+
+function Sandbox:file(path, name)
+  local text = read(path)
+  if not text then return nil, path .. ": can't be read" end
+  return self:compile(text:gsub("^#[^\n]*", ""), "@" .. name)
+end
+
+-- True for a chunk of the user's, whose lines errors are reported with.
+function Sandbox:owns(source) return self.sources[source] == true end
+
+local function templates(path)
+  if path:find("?", 1, true) then return { path } end
+  return { path .. "/?.lua", path .. "/?/init.lua" }
+end
+
+function Sandbox:find(name)
+  local tried = {}
+  for _, folder in ipairs(self.path) do
+    for _, template in ipairs(templates(folder)) do
+      local path = template:gsub("%?", (name:gsub("%.", "/"):gsub("%%", "%%%%")))
+      local code, message = nil, nil
+      if read(path) then code, message = self:file(path, path:sub(1, #folder + 1) == folder .. "/" and path:sub(#folder + 2) or path) end
+      if code then return code end
+      if message then error(message, 0) end
+      tried[#tried + 1] = "\n\tno file '" .. path .. "'"
+    end
+  end
+  error(("module '%s' not found:%s"):format(name, table.concat(tried)), 0)
+end
+
+local DENIED = { ffi = true, io = true, debug = true, jit = true, package = true, _G = true }
+
+function Sandbox:require(name)
+  if type(name) ~= "string" then error("require needs a module's name", 0) end
+  local loaded = self.loaded[name]
+  if loaded ~= nil then return loaded end
+  if DENIED[name] then error(("module '%s' isn't there for transforms: side effects can't be exactly once"):format(name), 0) end
+  local code = self:find(name)
+  self.loaded[name] = true -- a circle of modules ends here
+  local ok, result = pcall(code, name)
+  if not ok then
+    self.loaded[name] = nil
+    error(result, 0)
+  end
+  if result ~= nil then self.loaded[name] = result end
+  return self.loaded[name]
+end
+
+local function environment(print)
+  local env = { print = print, os = { time = os.time, date = os.date, clock = os.clock, difftime = os.difftime } }
+  for _, name in ipairs(SAFE) do env[name] = _G[name] end
+  for _, name in ipairs(LIBRARIES) do env[name] = copy(_G[name]) end
+  env.string.dump = nil
+  env._G = env
+  function env.collectgarbage(what) -- not stop, not setpause: the cap relies on the collector
+    if what == nil or what == "collect" or what == "count" or what == "step" then return collectgarbage(what) end
+    error(('collectgarbage "%s" isn\'t there for transforms'):format(tostring(what)), 0)
+  end
+  return setmetatable(env, {
+    __metatable = "globals",
+    __newindex = function(_, name)
+      error(("assigning the global '%s': declare it with local"):format(tostring(name)), 0)
+    end,
+  })
+end
+
+-- options: path (folders or templates for require), print, allow (names), modules (name -> value)
+function sandbox.new(options)
+  local self = setmetatable({ sources = {}, loaded = {}, path = options.path }, Sandbox)
+  local env = environment(options.print)
+  self.env = env
+  for _, name in ipairs(options.allow) do allow(env, name) end
+  rawset(env, "require", function(name) return self:require(name) end)
+  rawset(env, "loadstring", function(text, chunk)
+    if type(text) ~= "string" then error("loadstring needs a string", 0) end
+    return self:compile(text, chunk or "=loaded")
+  end)
+  rawset(env, "load", env.loadstring)
+  for _, name in ipairs(LIBRARIES) do self.loaded[name] = env[name] end
+  self.loaded.os, self.loaded.io = env.os, rawget(env, "io")
+  for name, value in pairs(options.modules) do self.loaded[name] = value end
+  return self
+end
+
+return sandbox
