@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // Reads the service file and the pipeline files and leads them through the stages of config_draft.h. Called by the command line.
-#define _GNU_SOURCE // realpath
 #include "config_draft.h"
 
 #include "err.h"

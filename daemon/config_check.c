@@ -16,7 +16,7 @@ struct checker {
 struct subject {
     const struct setting *setting; // NULL: the file itself
     const char *pattern, *name;
-    struct report_place place;
+    struct report_place place, key_place; // of its value, and of its key, where what it lacks is reported
 };
 
 static void check_map(struct checker *c, struct subject *subject, const struct yaml_node *map);
@@ -40,7 +40,7 @@ static void check_scalar(struct checker *c, struct subject *subject, const struc
 {
     struct config_value value;
     char problem[256];
-    if (config_value_read(subject->setting, node, &value, problem, sizeof problem) == 0)
+    if (config_value_read(subject->setting, node, &value, problem, sizeof problem) == 0 || !*problem)
         return;
     const char *meant = subject->setting->kind == SETTING_CHOICE && node->kind == YAML_TEXT && !node->secret
                             ? nearest_choice(c, subject->setting, node->text)
@@ -67,7 +67,7 @@ static void check_list(struct checker *c, struct subject *subject, const struct 
     for (int i = 0; i < list->count; i++) {
         const struct yaml_node *node = list->items[i];
         struct subject entry = {&item, subject->pattern, pool_format(c->draft->pool, "%s[%d]", subject->name, i + 1),
-                                node->place.width ? node->place : subject->place};
+                                node->place.width ? node->place : subject->place, subject->key_place};
         if (item.choices && node->kind == YAML_TEXT && (strcmp(node->text, "debug") == 0 || strcmp(node->text, "ffi") == 0))
             report_error(c->draft->report, entry.place, NULL, "%s: %s can't be allowed: it voids the promise of exactly-once",
                          subject->name, node->text);
@@ -82,7 +82,7 @@ static void check_texts(struct checker *c, struct subject *subject, const struct
     for (int i = 0; i < map->count; i++) {
         const struct yaml_node *key = map->items[2 * i], *value = map->items[2 * i + 1];
         struct subject entry = {&text, "", pool_format(c->draft->pool, "%s.%s", subject->name, key->text),
-                                value->place.width ? value->place : key->place};
+                                value->place.width ? value->place : key->place, key->place};
         if (value->kind != YAML_TEXT || *value->text || value->plain) // a quoted empty text is a text
             check_scalar(c, &entry, value);
     }
@@ -99,7 +99,8 @@ static void check_value(struct checker *c, struct subject *subject, const struct
     if (kind == SETTING_MAP || kind == SETTING_NAMED)
         check_map(c, subject, node);
     else if (kind == SETTING_PROPERTIES)
-        config_property_check(c->draft, node, strcmp(subject->pattern, "kafka") == 0 || strcmp(subject->pattern, "clusters.*.kafka") == 0);
+        config_property_check(c->draft, subject->name, node,
+                              strcmp(subject->pattern, "kafka") == 0 || strcmp(subject->pattern, "clusters.*.kafka") == 0);
     else if (kind == SETTING_TEXTS)
         check_texts(c, subject, node);
     else if (kind == SETTING_LIST || kind == SETTING_LIST_OR_TEXT)
@@ -108,26 +109,27 @@ static void check_value(struct checker *c, struct subject *subject, const struct
         check_scalar(c, subject, node);
 }
 
-// `region` of an output whose topic is "orders-{region}".
-static int is_variable(const struct subject *output, const struct yaml_node *map, const char *key)
+// `region` of an output whose topic is "orders-{region}"; NULL: it has no variable.
+static const char *variable_of(struct checker *c, const struct subject *output, const struct yaml_node *map)
 {
     const struct yaml_node *topic = strcmp(output->pattern, "outputs.*") == 0 ? yaml_get(map, "topic") : NULL;
-    const char *at = topic && topic->kind == YAML_TEXT ? strchr(topic->text, '{') : NULL;
-    size_t size = strlen(key);
-    return at && strncmp(at + 1, key, size) == 0 && at[1 + size] == '}';
+    const char *open = topic && topic->kind == YAML_TEXT ? strchr(topic->text, '{') : NULL, *close = open ? strchr(open, '}') : NULL;
+    return close ? pool_text(c->draft->pool, open + 1, (size_t)(close - open - 1)) : NULL;
 }
 
-static void unknown_key(struct checker *c, const struct subject *subject, const struct yaml_node *key, const struct yaml_node *value)
+static void unknown_key(struct checker *c, const struct subject *subject, const struct yaml_node *map, int index)
 {
+    const struct yaml_node *key = map->items[2 * index], *value = map->items[2 * index + 1];
     int is_sibling = 0;
     const struct setting *meant = setting_suggest(c->table, subject->pattern, key->text, &is_sibling);
+    const char *suggestion = meant && is_sibling ? setting_last(meant) : meant ? meant->path : NULL;
+    const char *variable = variable_of(c, subject, map);
+    if (variable && spelling_close(key->text, spelling_distance(key->text, variable)))
+        suggestion = variable;
     if ((meant && meant->flags & SETTING_SECRET) || strstr(subject->pattern, ".sasl"))
         report_secret(c->draft->report, value->place, value->end_line);
-    report_error(c->draft->report, key->place,
-                 !meant       ? NULL
-                 : is_sibling ? setting_last(meant)
-                              : meant->path,
-                 "unknown key \"%s\"%s%s", key->text, *subject->name ? " in " : "", subject->name);
+    report_error(c->draft->report, key->place, suggestion, "unknown key \"%s\"%s%s", key->text, *subject->name ? " in " : "",
+                 subject->name);
 }
 
 static void check_key(struct checker *c, struct subject *parent, const struct yaml_node *map, int index)
@@ -139,12 +141,14 @@ static void check_key(struct checker *c, struct subject *parent, const struct ya
         .pattern = pool_format(c->draft->pool, "%s%s%s", parent->pattern, *parent->pattern ? "." : "", is_named ? "*" : key->text),
         .name = pool_format(c->draft->pool, "%s%s%s", parent->name, *parent->name ? "." : "", key->text),
         .place = value->place.width > 0 && !config_is_null(value) ? value->place : key->place,
+        .key_place = key->place,
     };
     subject.setting = strcmp(key->text, "*") == 0 && !is_named ? NULL : setting_find(c->table, subject.pattern);
-    if (!subject.setting && is_variable(parent, map, key->text))
+    const char *name = subject.setting ? NULL : variable_of(c, parent, map);
+    if (name && strcmp(name, key->text) == 0)
         subject.setting = &variable;
     if (!subject.setting) {
-        unknown_key(c, parent, key, value);
+        unknown_key(c, parent, map, index);
         return;
     }
     int flags = subject.setting->flags;
@@ -182,7 +186,8 @@ static void check_required(struct checker *c, const struct subject *subject, con
             strncmp(row->path, subject->pattern, size))
             continue;
         if (!yaml_get(map, key) && !is_misspelt(c, subject, map, row))
-            report_error(c->draft->report, subject->place, NULL, "%s%s%s is missing: %s", subject->name, size ? "." : "", key, row->doc);
+            report_error(c->draft->report, subject->key_place, NULL, "%s%s%s is missing: %s", subject->name, size ? "." : "", key,
+                         row->doc);
     }
 }
 
@@ -198,7 +203,7 @@ static void check_map(struct checker *c, struct subject *subject, const struct y
 void config_check(struct config_draft *draft, const struct setting *table, const struct yaml_node *root)
 {
     struct checker c = {draft, table};
-    struct subject file = {NULL, "", "", root->place};
+    struct subject file = {NULL, "", "", root->place, root->place};
     if (root->kind != YAML_MAP)
         report_error(draft->report, root->place, NULL, "the file must be a map of keys, such as `version: 1`");
     else

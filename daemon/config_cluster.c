@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // Clusters and the instance: what the service file, the command line and the host say about where and as whom to connect.
-#define _GNU_SOURCE // gethostname
 #include "config_draft.h"
 
 #include "err.h"

@@ -28,7 +28,7 @@ struct config_value {
     double number;
     const char *text;
 };
-// 0; or -1 with the end of a sentence that starts with the setting's name: "must be a whole number".
+// 0; or -1 with the end of a sentence that starts with the setting's name: "must be a whole number"; empty: it was reported before.
 int config_value_read(const struct setting *setting, const struct yaml_node *node, struct config_value *value, char *problem, size_t size);
 // The value, or the default when the node is missing (NULL) or wrong.
 struct config_value config_value(const struct setting *table, const char *path, const struct yaml_node *node);
@@ -43,8 +43,8 @@ const char *config_beside(struct config_draft *draft, const char *file, const ch
 // config_check.c: reports every key that the table doesn't know and every value of the wrong type.
 void config_check(struct config_draft *draft, const struct setting *table, const struct yaml_node *root);
 
-// config_property.c: raw librdkafka properties.
-void config_property_check(struct config_draft *draft, const struct yaml_node *map, int nested);
+// config_property.c: raw librdkafka properties. `name` is how users know the map; nested: it may hold `consumer` and `producer`.
+void config_property_check(struct config_draft *draft, const char *name, const struct yaml_node *map, int nested);
 void config_property_set(struct config_draft *draft, struct config_properties *properties, const char *name, const char *value);
 // `kafka:` of a file into the three lists; what they say about a name replaces what was there.
 void config_property_read(struct config_draft *draft, const struct yaml_node *map, struct config_properties *both,

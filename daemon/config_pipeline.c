@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // One pipeline file into a struct config_pipeline, with the rules that concern this file alone.
-#define _GNU_SOURCE // basename
 #include "config_draft.h"
 
 #include "err.h"

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Raw librdkafka properties: those that carry the promise, or that onced derives from settings of its own, are refused by name with the
 // reason (R10). Which names exist at all only librdkafka knows: kafka.c asks it when a handle is made.
-#define _GNU_SOURCE // strcasestr
 #include "config_draft.h"
 
 #include "err.h"
@@ -15,7 +14,7 @@ struct refusal {
     const char *name, *reason;
 };
 
-#define FIXED        "is fixed: exactly-once rests on it"
+#define FIXED        "is fixed, exactly-once rests on it"
 #define INSTEAD(key) "is set by `" key "`"
 #define NESTED       "follows from transaction.timeout and input.session_timeout, whose waits nest inside each other"
 #define CALLBACK     "belongs to the program"
@@ -76,15 +75,15 @@ static int is_secret(const char *name)
            strcmp(name, "sasl.jaas.config") == 0 || strcmp(name, "sasl.oauthbearer.config") == 0;
 }
 
-void config_property_check(struct config_draft *draft, const struct yaml_node *map, int nested)
+void config_property_check(struct config_draft *draft, const char *name, const struct yaml_node *map, int nested)
 {
     for (int i = 0; i < map->count; i++) {
         const struct yaml_node *key = map->items[2 * i], *value = map->items[2 * i + 1];
         if (nested && (strcmp(key->text, "consumer") == 0 || strcmp(key->text, "producer") == 0)) {
             if (value->kind == YAML_MAP)
-                config_property_check(draft, value, 0);
+                config_property_check(draft, name, value, 0);
             else if (!config_is_null(value))
-                report_error(draft->report, value->place, NULL, "kafka.%s must be %s", key->text, setting_kind_name(SETTING_PROPERTIES));
+                report_error(draft->report, value->place, NULL, "%s.%s must be %s", name, key->text, setting_kind_name(SETTING_PROPERTIES));
             continue;
         }
         if (is_secret(key->text))

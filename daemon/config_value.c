@@ -15,7 +15,7 @@ int config_is_null(const struct yaml_node *node)
 
 static const char *kind_of(const struct yaml_node *node)
 {
-    static const char *const names[] = {"nothing", "a boolean", "a whole number", "a number", "text"};
+    static const char *const names[] = {"nothing", "a boolean", "a whole number", "a decimal number", "text"};
     if (node->kind != YAML_TEXT)
         return node->kind == YAML_MAP ? "a map" : "a list";
     return names[node->plain ? scalar_type(node->text) : SCALAR_STRING];
@@ -144,6 +144,9 @@ static int read_number(const struct setting *setting, const struct yaml_node *no
 int config_value_read(const struct setting *setting, const struct yaml_node *node, struct config_value *value, char *problem, size_t size)
 {
     memset(value, 0, sizeof *value);
+    problem[0] = 0;
+    if (node->unknown)
+        return -1;
     if (node->kind != YAML_TEXT) {
         snprintf(problem, size, "must be %s, not %s", setting_kind_name(setting->kind), kind_of(node));
         return -1;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-#define _GNU_SOURCE // open_memstream
 #include "interpolate.h"
 
 #include "err.h"
 #include "spelling.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,10 +14,23 @@ enum { INSERT_MOST = 64 << 10 };
 
 struct insertion {
     struct pool *pool;
-    struct report *report;
+    struct report *report; // every error here leaves the node unknown
     struct yaml_node *node;
     FILE *out;
 };
+
+static void fail(struct insertion *in, const char *suggestion, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static void fail(struct insertion *in, const char *suggestion, const char *format, ...)
+{
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    report_error(in->report, in->node->place, suggestion, "%s", text);
+    in->node->unknown = 1;
+}
 
 static void insert_env(struct insertion *in, const char *rest)
 {
@@ -27,7 +40,7 @@ static void insert_env(struct insertion *in, const char *rest)
     if (fallback && (!value || !*value)) // as a shell does it: an empty one counts as unset
         value = fallback + 2;
     if (!value)
-        report_error(in->report, in->node->place, NULL, "environment variable %s is not set; ${env:%s:-text} gives a default", name, name);
+        fail(in, NULL, "environment variable %s is not set; ${env:%s:-text} gives a default", name, name);
     else
         fputs(value, in->out);
 }
@@ -42,11 +55,11 @@ static void insert_file(struct insertion *in, const char *path)
     int is_file = stream && fstat(fileno(stream), &status) == 0 && S_ISREG(status.st_mode);
     size_t size = is_file ? fread(buffer, 1, sizeof buffer, stream) : 0;
     if (!stream)
-        report_error(in->report, in->node->place, NULL, "%s can't be read: %s", path, strerror(errno));
+        fail(in, NULL, "%s can't be read: %s", path, strerror(errno));
     else if (!is_file)
-        report_error(in->report, in->node->place, NULL, "%s is not a file", path);
+        fail(in, NULL, "%s is not a file", path);
     else if (size > INSERT_MOST || memchr(buffer, 0, size))
-        report_error(in->report, in->node->place, NULL, "%s is not text of at most 64 KiB", path);
+        fail(in, NULL, "%s is not text of at most 64 KiB", path);
     else
         fwrite(buffer, 1, size && buffer[size - 1] == '\n' ? size - 1 : size, in->out);
     if (stream)
@@ -58,11 +71,10 @@ static void insert_credential(struct insertion *in, const char *name)
     const char *directory = getenv("CREDENTIALS_DIRECTORY");
     in->node->secret = 1;
     if (!*name || strchr(name, '/') || strcmp(name, "..") == 0)
-        report_error(in->report, in->node->place, NULL, "\"%s\" is not the name of a credential", name);
+        fail(in, NULL, "\"%s\" is not the name of a credential", name);
     else if (!directory)
-        report_error(in->report, in->node->place, NULL,
-                     "credential %s: $CREDENTIALS_DIRECTORY is not set; systemd sets it for a unit with LoadCredential=%s:/path", name,
-                     name);
+        fail(in, NULL, "credential %s: $CREDENTIALS_DIRECTORY is not set; systemd sets it for a unit with LoadCredential=%s:/path", name,
+             name);
     else
         insert_file(in, pool_format(in->pool, "%s/%s", directory, name));
 }
@@ -89,9 +101,9 @@ static void insert(struct insertion *in, char *name)
     }
     if (!meant && !colon) // ${HOME}
         meant = "env", rest = name;
-    report_error(in->report, in->node->place, meant ? pool_format(in->pool, "${%s:%s}", meant, *rest ? rest : "NAME") : NULL,
-                 "\"${%s%s%s}\" is none of ${env:NAME}, ${file:/path}, ${cred:name}; a plain dollar sign is $$", name, colon ? ":" : "",
-                 colon ? rest : "");
+    fail(in, meant ? pool_format(in->pool, "${%s:%s}", meant, *rest ? rest : "NAME") : NULL,
+         "\"${%s%s%s}\" is none of ${env:NAME}, ${file:/path}, ${cred:name}; a plain dollar sign is $$", name, colon ? ":" : "",
+         colon ? rest : "");
 }
 
 static void interpolate_node(struct pool *pool, struct report *report, struct yaml_node *node)
@@ -108,7 +120,7 @@ static void interpolate_node(struct pool *pool, struct report *report, struct ya
             insert(&in, pool_text(pool, at + 2, (size_t)(close - at - 2)));
             at = close;
         } else if (strncmp(at, "${", 2) == 0) {
-            report_error(report, node->place, NULL, "\"${\" without \"}\"; a plain dollar sign is $$");
+            fail(&in, NULL, "\"${\" without \"}\"; a plain dollar sign is $$");
             break;
         } else {
             fputc(*at, in.out); // a lone $ is itself: "^orders-[a-z]+$"

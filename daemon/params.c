@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // The params of a script as JSON: the form in which they cross to Lua.
-#define _GNU_SOURCE // open_memstream
 #include "config_draft.h"
 
 #include "err.h"

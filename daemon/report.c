@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-#define _GNU_SOURCE // strcasestr, vasprintf
 #include "report.h"
 
 #include "err.h"

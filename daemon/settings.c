@@ -17,7 +17,7 @@
 
 // clang-format off
 const struct setting settings_pipeline[] = {
-    {"version", SETTING_INTEGER, SETTING_REQUIRED, NULL, NULL, 1, 1, "version of this format"},
+    {"version", SETTING_INTEGER, SETTING_REQUIRED, NULL, NULL, 1, 1, "1, the version of this format"},
     {"name", SETTING_NAME, 0, NULL, NULL, 1, 100, "default: the file's name; metric label, default group; transactional.id = onced.NAME.INSTANCE.N"},
     {"workers", SETTING_INTEGER, 0, "1", NULL, 1, 256, "processes; the consumer group shares the partitions out"},
     {"cluster", SETTING_TEXT, 0, NULL, NULL, 0, 0, "key of `clusters` in the service file; default: the only one, or `main`"},
@@ -74,7 +74,7 @@ const struct setting settings_pipeline[] = {
 };
 
 const struct setting settings_service[] = {
-    {"version", SETTING_INTEGER, SETTING_REQUIRED, NULL, NULL, 1, 1, "version of this format"},
+    {"version", SETTING_INTEGER, SETTING_REQUIRED, NULL, NULL, 1, 1, "1, the version of this format"},
     {"instance", SETTING_TEXT, 0, NULL, NULL, 0, 0, "name of this host in transactional.id; default: the host name, dots as dashes"},
     {"clusters", SETTING_NAMED, 0, NULL, NULL, 0, 0, "Kafka clusters by name"},
     {"clusters.*", SETTING_MAP, 0, NULL, NULL, 0, 0, "one cluster"},

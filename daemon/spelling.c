@@ -37,11 +37,13 @@ int spelling_distance(const char *a, const char *b)
         int *spare = before;
         before = above, above = row, row = spare;
     }
+    if (a_size >= 3 && strncmp(a, b, (size_t)a_size) == 0)
+        return 1;
     return above[b_size] ? above[b_size] : 1; // differs in case only
 }
 
 int spelling_close(const char *word, int distance)
 {
     int size = (int)strlen(word);
-    return distance <= (size < 3 ? 1 : size < 6 ? 2 : size / 3 + 1) && distance < size;
+    return distance <= (size < 5 ? 1 : (size + 1) / 3) && distance < size;
 }

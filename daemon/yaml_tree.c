@@ -64,9 +64,13 @@ static struct yaml_node *node_new(struct builder *b, enum yaml_kind kind, const 
 
 static void refuse_tag(struct builder *b, const yaml_event_t *event, const yaml_char_t *tag)
 {
+    static const char core[] = "tag:yaml.org,2002:";
+    const char *name = (const char *)tag;
+    int is_core = tag && strncmp(name, core, sizeof core - 1) == 0;
     if (tag)
         report_error(b->report, place_of(b, event->start_mark, event->end_mark), NULL,
-                     "tags are not supported, here \"%s\": write the plain value", (const char *)tag);
+                     "tags are not supported, here \"%s%s\": write the plain value", is_core ? "!!" : "",
+                     is_core ? name + sizeof core - 1 : name);
 }
 
 static struct anchor *anchor_add(struct builder *b, const yaml_char_t *name)
@@ -98,7 +102,10 @@ static int next_event(struct builder *b, yaml_event_t *event)
     if (b->failed || !yaml_parser_parse(&b->parser, event)) {
         if (!b->failed) {
             const yaml_parser_t *p = &b->parser;
-            struct report_place place = place_of(b, p->problem_mark, p->problem_mark);
+            // Of something that never ends the beginning is what helps.
+            int endless = p->context && p->problem && strstr(p->problem, "end of stream");
+            yaml_mark_t mark = endless ? p->context_mark : p->problem_mark;
+            struct report_place place = place_of(b, mark, mark);
             if (p->error == YAML_READER_ERROR)
                 report_error(b->report, place_of_byte(b, (const char *)p->input.string.start, p->problem_offset), NULL,
                              "not UTF-8 text: %s", p->problem);
@@ -202,7 +209,7 @@ static struct yaml_node *build_collection(struct builder *b, const yaml_event_t 
     }
     (is_map ? build_map : build_list)(b, node);
     b->depth--;
-    if (node->place.width < 1 && node->count) // a block collection starts where its first key or item does
+    if (is_map && node->place.width < 1 && node->count) // a block map starts where its first key does
         node->place = node->items[0]->place;
     return node;
 }

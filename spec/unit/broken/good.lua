@@ -1,0 +1,1 @@
+return function(rec) return rec end
