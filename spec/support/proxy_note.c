@@ -24,7 +24,8 @@ void bytes_add(struct bytes *b, const void *from, size_t n)
     if (b->at == b->len)
         b->at = b->len = 0;
     if (b->len + n > b->cap) {
-        memmove(b->p, b->p + b->at, b->len - b->at);
+        if (b->at)
+            memmove(b->p, b->p + b->at, b->len - b->at);
         b->len -= b->at;
         b->at = 0;
         while (b->len + n > b->cap)
