@@ -109,18 +109,23 @@ static void guard_parse(char *text)
     guard->off = 1;
 }
 
-static void each_item(const char *variable, void (*parse)(char *))
+static void each_item(const char *variable, char *copy, size_t size, void (*parse)(char *))
 {
     const char *value = getenv(variable);
-    char *rest = value && *value ? strdup(value) : NULL; // kept: points refer to it
-    for (char *item; rest && (item = strsep(&rest, ","));)
+    if (!value || !*value)
+        return;
+    if (strlen(value) >= size)
+        refuse(variable, value, "too much");
+    strcpy(copy, value);
+    for (char *item; (item = strsep(&copy, ","));)
         parse(item);
 }
 
 __attribute__((constructor)) static void environment_read(void)
 {
-    each_item("ONCED_FAILPOINT", point_parse);
-    each_item("ONCED_GUARD_OFF", guard_parse);
+    static char asked[8192], off[1024]; // points refer to their texts here
+    each_item("ONCED_FAILPOINT", asked, sizeof asked, point_parse);
+    each_item("ONCED_GUARD_OFF", off, sizeof off, guard_parse);
 }
 
 static void pause_ms(unsigned long ms)
