@@ -20,7 +20,7 @@ OBJECTS := $(SOURCES:daemon/%.c=$(BUILD)/%.o)
 LUA := $(wildcard lua/onced/*.lua)
 EMBEDDED := $(LUA:lua/onced/%.lua=$(BUILD)/lua_%.o) $(BUILD)/lua_bridge.o
 
-.PHONY: build check test demo bench clean deps install
+.PHONY: build check test demo bench clean deps failpoints asan
 build: $(BUILD)/onced $(BUILD)/libonced.so
 
 $(BUILD)/onced: $(OBJECTS) $(EMBEDDED)
@@ -29,18 +29,44 @@ $(BUILD)/onced: $(OBJECTS) $(EMBEDDED)
 $(BUILD)/libonced.so: $(filter-out $(BUILD)/main.o,$(OBJECTS)) $(EMBEDDED)
 	$(CC) $(CFLAGS_ALL) $(LDFLAGS) -shared -o $@ $^ $(LIBS)
 
-$(BUILD)/%.o: daemon/%.c Makefile | $(BUILD)
+$(BUILD)/%.o: daemon/%.c Makefile | $(BUILD)/.dir
 	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
-$(BUILD)/lua_%.o: lua/onced/%.lua | $(BUILD)
+$(BUILD)/lua_%.o: lua/onced/%.lua | $(BUILD)/.dir
 	luajit -b -g -n $(if $(filter init,$*),onced,onced.$*) $< $@
 
-$(BUILD)/lua_bridge.o: daemon/bridge.h | $(BUILD)
+$(BUILD)/lua_bridge.o: daemon/bridge.h | $(BUILD)/.dir
 	(printf 'return [==[\n'; cat $<; printf ']==]\n') > $(BUILD)/bridge.lua
 	luajit -b -n onced.bridge $(BUILD)/bridge.lua $@
 
-$(BUILD):
-	mkdir -p $@
+$(BUILD)/.dir:
+	mkdir -p $(@D) && touch $@
+
+# Installs what is missing (apt, as root), else prints the command and stops.
+deps:
+	@.ci/deps
+
+failpoints:
+	@$(MAKE) --no-print-directory FAILPOINTS=1 build
+
+asan:
+	@$(MAKE) --no-print-directory SANITIZE=address,undefined build
+
+check: deps
+	.ci/checks
+
+# Every spec; the last line counts them.
+test: deps
+	@$(MAKE) --no-print-directory build failpoints asan support
+	@spec/run
+
+demo: deps
+	@$(MAKE) --no-print-directory build support
+	@spec/demo
+
+bench: deps
+	@$(MAKE) --no-print-directory build support
+	@spec/bench/run
 
 clean:
 	rm -rf build
