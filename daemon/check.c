@@ -19,7 +19,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-enum { SCRIPT_MS = 5000 };
+enum { SCRIPT_MS = 5000, SOURCE_MOST = 1 << 20 };
 
 // In the child: what the worker would do before it connects.
 static enum verdict pipeline_try(const struct config_pipeline *pipeline, struct err *e)
@@ -102,20 +102,54 @@ static void pipeline_judge(const struct config_pipeline *pipeline, char *text, s
         snprintf(text, size, "%s: loading or init ended the process with %d", pipeline->transform.script, WEXITSTATUS(status));
 }
 
-// An error that names a line of the script is reported there, any other at the pipeline's file.
-static void judgement_report(struct report *report, const struct config_pipeline *pipeline, const char *text)
+// The property that librdkafka's error is about, by the name it quotes; NULL: none.
+static const struct config_property *property_named(const struct config_pipeline *pipeline, const char *text)
 {
+    const struct config_properties *lists[] = {&pipeline->both, &pipeline->consumer, &pipeline->producer};
+    char quoted[256];
+    for (int l = 0; l < 3; l++)
+        for (int i = 0; i < lists[l]->count; i++) {
+            snprintf(quoted, sizeof quoted, "\"%s\"", lists[l]->items[i].name);
+            if (lists[l]->items[i].file && strstr(text, quoted))
+                return &lists[l]->items[i];
+        }
+    return NULL;
+}
+
+// The text of a file, for the excerpt; its memory is the caller's. NULL: it can't be read, the error then goes without.
+static char *source_add(struct report *report, const char *file)
+{
+    FILE *stream = fopen(file, "re");
+    char *text = stream ? malloc(SOURCE_MOST) : NULL;
+    if (text)
+        report_source(report, file, text, fread(text, 1, SOURCE_MOST, stream));
+    if (stream)
+        fclose(stream);
+    return text;
+}
+
+// An error that names a line of the script or a property is reported there, any other at the pipeline's file.
+static void judgement_print(const struct config_pipeline *pipeline, const char *text, enum config_format format, FILE *out)
+{
+    struct report *report = report_new((enum report_format)format, out);
     struct report_place place = {.file = pipeline->file};
-    const char *script = pipeline->transform.script;
-    size_t size = strlen(script);
-    if (strncmp(text, script, size) == 0 && text[size] == ':') {
+    const struct config_property *property = property_named(pipeline, text);
+    const char *script = pipeline->transform.script, *name = strrchr(script, '/') ? strrchr(script, '/') + 1 : script;
+    size_t size = strncmp(text, script, strlen(script)) == 0 ? strlen(script) : strlen(name); // Lua's messages name the file alone
+    if ((strncmp(text, script, size) == 0 || strncmp(text, name, size) == 0) && text[size] == ':') {
         char *end = NULL;
         long line = strtol(text + size + 1, &end, 10);
         int has_line = line > 0 && *end == ':';
         place = (struct report_place){.file = script, .line = has_line ? (int)line : 0, .width = 1};
         text = (has_line ? end : text + size) + 1;
+    } else if (property) {
+        place = (struct report_place){property->file, property->line, property->column, (int)strlen(property->name)};
     }
     report_error(report, place, NULL, "%s", text + strspn(text, " "));
+    char *source = source_add(report, place.file);
+    report_print(report);
+    report_free(&report);
+    free(source);
 }
 
 static void well_print(const struct config_pipeline *pipeline, enum config_format format, FILE *out)
@@ -136,21 +170,17 @@ int check_run(const struct config_request *request, enum config_format format, F
     struct config *config = config_load(request, format, out, &errors);
     if (!config)
         return EX_CONFIG;
-    struct report *report = report_new((enum report_format)format, out);
     for (int i = 0; i < config->pipeline_count; i++) {
         char text[sizeof((struct err *)0)->text + 1024];
         pipeline_judge(&config->pipelines[i], text, sizeof text);
         if (*text)
-            judgement_report(report, &config->pipelines[i], text);
+            judgement_print(&config->pipelines[i], text, format, out), errors++;
         else
             well_print(&config->pipelines[i], format, out);
         fflush(out); // before the next fork
     }
-    if (config->file && !report_errors(report) && format == CONFIG_TEXT)
+    if (config->file && !errors && format == CONFIG_TEXT)
         fprintf(out, "%s: ok\n", config->file);
-    errors = report_errors(report);
-    report_print(report);
-    report_free(&report);
     config_free(&config);
     return errors ? EX_CONFIG : EX_OK;
 }

@@ -10,6 +10,8 @@
 struct config_property {
     const char *name, *value;
     int secret;
+    const char *file; // where it was written, NULL: it comes from another setting
+    int line, column;
 }; // a raw librdkafka property
 struct config_properties {
     struct config_property *items;

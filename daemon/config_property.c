@@ -113,7 +113,17 @@ static void property_drop(struct config_draft *draft, struct config_properties *
 void config_property_set(struct config_draft *draft, struct config_properties *properties, const char *name, const char *value)
 {
     property_drop(draft, properties, name); // leaves room for one more
-    properties->items[properties->count++] = (struct config_property){name, value, is_secret(name)};
+    properties->items[properties->count++] = (struct config_property){.name = name, .value = value, .secret = is_secret(name)};
+}
+
+static void property_set_from(struct config_draft *draft, struct config_properties *properties, const struct yaml_node *key,
+                              const char *value)
+{
+    config_property_set(draft, properties, key->text, value);
+    struct config_property *property = &properties->items[properties->count - 1];
+    property->file = key->place.file;
+    property->line = key->place.line;
+    property->column = key->place.column;
 }
 
 void config_property_read(struct config_draft *draft, const struct yaml_node *map, struct config_properties *both,
@@ -126,7 +136,7 @@ void config_property_read(struct config_draft *draft, const struct yaml_node *ma
         // What this file says of both clients beats what the cluster said of one.
         property_drop(draft, consumer, key->text);
         property_drop(draft, producer, key->text);
-        config_property_set(draft, both, key->text, value->text);
+        property_set_from(draft, both, key, value->text);
     }
     struct config_properties *roles[] = {consumer, producer};
     const char *const names[] = {"consumer", "producer"};
@@ -134,6 +144,6 @@ void config_property_read(struct config_draft *draft, const struct yaml_node *ma
         const struct yaml_node *own = yaml_get(map, names[role]);
         for (int i = 0; own && own->kind == YAML_MAP && i < own->count; i++)
             if (own->items[2 * i + 1]->kind == YAML_TEXT)
-                config_property_set(draft, roles[role], own->items[2 * i]->text, own->items[2 * i + 1]->text);
+                property_set_from(draft, roles[role], own->items[2 * i], own->items[2 * i + 1]->text);
     }
 }

@@ -172,7 +172,24 @@ static void mask_secrets(const struct report *report, const char *file, int numb
     mask_by_name(line);
 }
 
-// The line with its number, and a marker under the token.
+static void print_marker(const struct report *report, const struct entry *entry, const char *line)
+{
+    int column = 1;
+    fputs("      | ", report->out);
+    for (const char *c = line; *c && column < entry->place.column; c++)
+        if (!is_continuation(*c)) {
+            fputc(*c == '\t' ? '\t' : ' ', report->out);
+            column++;
+        }
+    for (; column < entry->place.column; column++)
+        fputc(' ', report->out);
+    fputc('^', report->out);
+    for (int i = 1; i < entry->place.width; i++)
+        fputc('~', report->out);
+    fputc('\n', report->out);
+}
+
+// The line with its number, and a marker under the token where one is known.
 static void print_excerpt(const struct report *report, const struct entry *entry)
 {
     const struct source *source = &report->sources[entry->file_order];
@@ -192,20 +209,9 @@ static void print_excerpt(const struct report *report, const struct entry *entry
     fprintf(report->out, "%5d | ", entry->place.line);
     for (const char *c = line; *c; c++) // no control codes to a terminal
         fputc((unsigned char)*c < 0x20 && *c != '\t' ? '?' : *c, report->out);
-    fputs("\n      | ", report->out);
-    int column = 1;
-    const char *c = line;
-    for (; *c && column < entry->place.column; c++)
-        if (!is_continuation(*c)) {
-            fputc(*c == '\t' ? '\t' : ' ', report->out);
-            column++;
-        }
-    for (; column < entry->place.column; column++)
-        fputc(' ', report->out);
-    fputc('^', report->out);
-    for (int i = 1; i < entry->place.width; i++)
-        fputc('~', report->out);
     fputc('\n', report->out);
+    if (entry->place.column > 0)
+        print_marker(report, entry, line);
     free(line);
 }
 

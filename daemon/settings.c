@@ -42,7 +42,7 @@ const struct setting settings_pipeline[] = {
     {"transform.limits.memory", SETTING_SIZE, 0, "64MiB", NULL, MIB, 64 * GIB, "heap with garbage, not live data"},
     {"transform.limits.record_time", SETTING_DURATION, SETTING_LATER, "5s", NULL, 1, MS_H, "for one record"},
     {"transform.limits.outputs_per_record", SETTING_INTEGER, 0, "1000", NULL, 1, 1e6, "records that one record may become"},
-    {"transform.allow", SETTING_LIST, 0, NULL, "io|os.execute|loadlib", 0, 0, "opens the sandbox, by name"},
+    {"transform.allow", SETTING_LIST, 0, NULL, "io|loadlib|os.execute|os.getenv|os.remove|os.rename|os.tmpname", 0, 0, "opens the sandbox, by name"},
 
     {"outputs", SETTING_NAMED, SETTING_REQUIRED, NULL, NULL, 0, 0, "the only topics that a script can write"},
     {"outputs.*", SETTING_MAP, 0, NULL, NULL, 0, 0, "out.NAME of the script; `default` takes what it returns"},

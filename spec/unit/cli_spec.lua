@@ -1,0 +1,162 @@
+-- The command line of the real binary: what it answers, and with which exit code.
+local driver = require "spec.unit.config_driver"
+
+local binary = os.getenv "ONCED" or "build/onced"
+
+-- Returns the exit code, standard output and standard error.
+local function onced(arguments, environment)
+   local paths = driver.write { out = "", err = "" }
+   local code = os.execute(("env -u ONCED_BROKERS -u ONCED_INSTANCE %s timeout 30 %s %s >%s 2>%s </dev/null")
+      :format(environment or "", binary, arguments, paths.out, paths.err))
+   local function read(path)
+      local file = assert(io.open(path))
+      local text = file:read "*a"
+      file:close()
+      return text
+   end
+   return code > 255 and code / 256 or code, read(paths.out), read(paths.err)
+end
+
+local yaml = [[
+version: 1
+input: {topics: [orders]}
+transform: {script: t.lua}
+outputs: {default: {topic: enriched}}
+]]
+
+local function check(lua, more, arguments)
+   local paths = driver.write { ["t.yaml"] = yaml .. (more or ""), ["t.lua"] = lua }
+   local code, out, err = onced("check " .. (arguments or "") .. " " .. paths["t.yaml"])
+   return code, out:gsub(paths["t.yaml"]:gsub("t.yaml", ""):gsub("%p", "%%%0"), ""), err
+end
+
+describe("the command line", function()
+   teardown(driver.clean)
+
+   it("helps", function()
+      for _, arguments in ipairs { "--help", "-h", "help" } do
+         local code, out, err = onced(arguments)
+         assert.same({ 0, "" }, { code, err })
+         for _, command in ipairs { "run", "check", "version" } do assert.matches("\n  " .. command .. " ", out) end
+      end
+      for _, command in ipairs { "run", "check", "version" } do
+         for _, flag in ipairs { "--help", "-h", "nosuch.yaml -h" } do
+            if not (command == "version" and flag:find "nosuch") then
+               local code, out, err = onced(command .. " " .. flag)
+               assert.same({ 0, "" }, { code, err })
+               assert.matches("^onced " .. command, out)
+            end
+         end
+      end
+   end)
+
+   it("knows what was meant", function()
+      local function usage(arguments)
+         local code, out, err = onced(arguments)
+         assert.same({ 64, "" }, { code, out })
+         return err
+      end
+      assert.matches('no command "rnu"; did you mean "run"?', usage "rnu", 1, true)
+      assert.matches('no command "zzzzz"\n', usage "zzzzz", 1, true)
+      assert.matches("which command", usage "")
+      assert.matches('run has no option --broker; did you mean "--brokers"?', usage "run --broker x", 1, true)
+      assert.matches('check has no option --fromat; did you mean "--format"?', usage "check --fromat=json", 1, true)
+      assert.matches('run has no option --hepl; did you mean "--help"?', usage "run --hepl", 1, true)
+      assert.matches("version has no option %-x", usage "version -x")
+      assert.matches("version takes no arguments", usage "version now")
+      assert.matches("%-c needs a value", usage "run -c")
+      assert.matches("%-%-format is text, json or github", usage "check --format=xml")
+      assert.matches("option that comes before", usage "--brokers run")
+   end)
+
+   it("names versions", function()
+      for _, arguments in ipairs { "version", "--version" } do
+         local code, out = onced(arguments)
+         assert.equal(0, code)
+         assert.matches("^onced %S+\nlibrdkafka %d+%.%d+%.%d+[^\n]*\nLuaJIT 2%.[^\n]*\n$", out)
+      end
+   end)
+
+   it("says which file isn't there", function()
+      for _, arguments in ipairs { "run nosuch.yaml", "check nosuch.yaml", "check -c nosuch.yaml" } do
+         local code, out, err = onced(arguments)
+         assert.same({ 66, "" }, { code, out })
+         assert.matches("nosuch.yaml can't be read", err)
+      end
+   end)
+
+   it("runs nothing with a broken configuration", function()
+      local paths = driver.write { ["t.yaml"] = yaml .. "nmae: x\n", ["t.lua"] = "return function(r) return r end" }
+      local code, out, err = onced("run --brokers localhost:1 " .. paths["t.yaml"])
+      assert.same({ 78, "" }, { code, out })
+      assert.matches('t.yaml:5:1: error: unknown key "nmae"; did you mean "name"?\n    5 | nmae: x\n      | ^~~~\n', err, 1, true)
+      code, out, err = onced("run " .. driver.pipeline())
+      assert.same({ 78, "" }, { code, out })
+      assert.matches("no brokers: give %-%-brokers", err)
+      code, out, err = onced("run " .. driver.pipeline(), "ONCED_BROKERS=kafka:1 ONCED_INSTANCE=localhost")
+      assert.same({ 78, "" }, { code, out })
+      assert.matches("ONCED_INSTANCE is \"localhost\"", err)
+   end)
+end)
+
+describe("check", function()
+   teardown(driver.clean)
+
+   it("says what is well, a line a file", function()
+      local code, out, err = onced "check pipelines/pass.yaml pipelines/fan-out.yaml"
+      assert.same({ 0, "" }, { code, err })
+      assert.equal("pipelines/pass.yaml: ok (pipeline pass, group pass)\npipelines/fan-out.yaml: ok (pipeline fan-out, group fan-out)\n", out)
+      code, out = onced "check --format=json pipelines/pass.yaml"
+      assert.same({ 0, '{"severity":"ok","file":"pipelines/pass.yaml"}\n' }, { code, out })
+   end)
+
+   it("takes folders, and a service file by its name", function()
+      local paths = driver.write { ["t.lua"] = "return function(r) return r end", ["onced.yaml"] = "version: 1\nleave_on_stop: false\npipelines: [t.yaml]\n",
+         ["t.yaml"] = yaml }
+      local code, out = onced("check " .. paths["onced.yaml"])
+      assert.equal(0, code)
+      assert.matches("t.yaml: ok .*onced.yaml: ok\n$", out)
+      os.remove(paths["onced.yaml"])
+      code, out = onced("check " .. paths["t.yaml"]:gsub("t.yaml", ""))
+      assert.equal(0, code)
+      assert.matches("t.yaml: ok", out)
+   end)
+
+   local broken = {
+      { "return function(", "t.lua:2: error: " },
+      { "\n\nerror 'boom'", "t.lua:3: error: .*boom.*\n    3 | error 'boom'\n" },
+      { "return {process = function() end, init = function()\n error 'no' end}", "t.lua:2: error: .*no" },
+      { "return 5", "t.lua: error: .*function or a table" },
+      { "return {}", "t.lua: error: .*process" },
+      { "while true do end", "t.lua: error: loading and init took longer than 5 s" },
+      { "local t = {} while true do t[#t + 1] = ('x'):rep(1e5) .. #t end", "t.lua: error: .*memory" },
+   }
+   for _, case in ipairs(broken) do
+      it("loads the script in a child: " .. case[1]:gsub("\n", " "), function()
+         local code, out, err = check(case[1] .. "\n")
+         assert.equal(78, code)
+         assert.equal("", err)
+         assert.matches(case[2], out)
+      end)
+   end
+
+   it("reports scripts to machines too", function()
+      local code, out = check("\nerror 'boom'\n", "", "--format=github")
+      assert.equal(78, code)
+      assert.matches("^::error file=.*t.lua,line=2,.*boom", out)
+      code, out = check("\nerror 'boom'\n", "", "--format=json")
+      assert.equal(78, code)
+      assert.matches('^{"severity":"error","file":"[^"]*t.lua","line":2,', out)
+   end)
+
+   it("asks librdkafka which properties there are", function()
+      local code, out = check("return function(r) return r end\n", "kafka:\n  consumer: {fetch.min.byts: 1}\n")
+      assert.equal(78, code)
+      assert.matches("t.yaml:6:14: error: .*fetch.min.byts.*\n    6 |   consumer: {fetch.min.byts: 1}\n      |              ^~~~~~~~~~~~~~\n", out)
+   end)
+
+   it("leaves no process behind", function()
+      check "while true do end\n"
+      assert.equal("", io.popen("pgrep -f 'onced check .*config-" .. require "ffi".C.getpid() .. "/' | grep -v $$ | head -1"):read "*a")
+   end)
+end)
