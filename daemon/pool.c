@@ -32,6 +32,7 @@ char *pool_text(struct pool *pool, const char *text, size_t size)
 char *pool_format(struct pool *pool, const char *format, ...)
 {
     va_list arguments;
+    must(format);
     va_start(arguments, format);
     int size = vsnprintf(NULL, 0, format, arguments);
     va_end(arguments);
