@@ -253,19 +253,20 @@ const struct onced_header *onced_record_header(struct onced_batch *batch, int32_
 }
 
 int onced_headers_merge(struct onced_batch *batch, const struct onced_header *base, int32_t base_count, const struct onced_header *own,
-                        int32_t own_count, struct onced_header **headers, const char **error)
+                        int32_t own_count, struct onced_headers *merged, const char **error)
 {
     struct onced_header *list = batch_alloc((struct batch *)batch, (size_t)(base_count + own_count) * sizeof *list);
     if (!list) {
         *error = NO_MEMORY;
         return -1;
     }
-    int32_t count = 0;
+    *merged = (struct onced_headers){.list = list};
     for (int32_t i = 0; i < base_count; i++)
         if (!header_last(own, own_count, base[i].name, base[i].name_size))
-            list[count++] = base[i];
+            list[merged->count++] = base[i];
     for (int32_t i = 0; i < own_count; i++)
-        list[count++] = own[i];
-    *headers = list;
-    return count;
+        list[merged->count++] = own[i];
+    for (int32_t i = 0; i < merged->count; i++)
+        merged->bytes += list[i].name_size + (list[i].data_size > 0 ? list[i].data_size : 0);
+    return 0;
 }

@@ -13,6 +13,12 @@ struct onced_header {
     int32_t data_size; // -1: null
 };
 
+struct onced_headers {
+    struct onced_header *list;
+    int32_t count;
+    int32_t bytes; // of names and data
+};
+
 // A consumed record. Pointers go into librdkafka's message, which the batch holds until it is settled.
 struct onced_record {
     const char *key_data;   // NULL: no key
@@ -81,9 +87,9 @@ int onced_record_headers(struct onced_batch *batch, int32_t record, struct onced
 // Its last header of that name, NULL when there is none or, with *error set, on failure.
 const struct onced_header *onced_record_header(struct onced_batch *batch, int32_t record, const char *name, int32_t name_size,
                                                const char **error);
-// `base` without the names that `own` has, followed by `own`; the list is in the arena. Returns its length, or -1 with *error set.
+// `base` without the names that `own` has, followed by `own`; the list is in the arena. 0, or -1 with *error set.
 int onced_headers_merge(struct onced_batch *batch, const struct onced_header *base, int32_t base_count, const struct onced_header *own,
-                        int32_t own_count, struct onced_header **headers, const char **error);
+                        int32_t own_count, struct onced_headers *merged, const char **error);
 
 // Moves the note to another partition, under its sequence number.
 void onced_note_move(struct onced_turn *turn, int32_t record);

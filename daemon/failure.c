@@ -67,9 +67,9 @@ static int header_number(struct batch *batch, struct onced_header *header, const
     return header_set(batch, header, name, text, (size_t)size);
 }
 
-// The source's headers, with ours after them. Returns the number, or -1: out of memory.
-static int32_t letter_headers(const struct config_pipeline *pipeline, struct batch *batch, int32_t source, const struct failure *failure,
-                              struct onced_header **headers)
+// The source's headers, with ours after them. 0, or -1: out of memory.
+static int letter_headers(const struct config_pipeline *pipeline, struct batch *batch, int32_t source, const struct failure *failure,
+                          struct onced_headers *headers)
 {
     const struct onced_record *r = &batch->lent.records[source];
     const char *topic = batch->lent.input_topics[r->topic_index], *error;
@@ -112,20 +112,20 @@ static enum verdict letter_append(const struct config_pipeline *pipeline, struct
 {
     const struct onced_record *r = &batch->lent.records[source];
     const struct onced_topic *topic = &batch->lent.output_topics[pipeline->dlq_topic];
-    struct onced_header *headers;
+    struct onced_headers headers;
     must(pipeline->dlq_topic >= 0 && pipeline->dlq_topic < batch->lent.output_topic_count);
-    int32_t count = letter_headers(pipeline, batch, source, failure, &headers);
-    struct onced_output *letter = count < 0 ? NULL : batch_output(batch);
+    int failed = letter_headers(pipeline, batch, source, failure, &headers);
+    struct onced_output *letter = failed ? NULL : batch_output(batch);
     if (!letter)
         return err_set(e, HALT, 0, "out of memory for a dead letter");
     *letter = (struct onced_output){
         .key_data = r->key_data,
         .value_data = r->value_data,
-        .headers = headers,
+        .headers = headers.list,
         .time = clock_wall_ms(), // the record's own would let retention take it at once
         .key_size = r->key_size,
         .value_size = r->value_size,
-        .header_count = count,
+        .header_count = headers.count,
         .partition = -1,
         .topic_index = pipeline->dlq_topic,
         .source = source,

@@ -39,6 +39,7 @@ struct transform {
     int32_t slice;
     struct onced_header *headers; // the outputs' static ones, one after the other
     int64_t note_nowhere;         // stands in for the shared page
+    int32_t note_topic;           // whose name stands in the shared page, -1: unknown
     struct {
         int64_t since;
         uint64_t records, letters;
@@ -281,7 +282,9 @@ void onced_note_move(struct onced_turn *turn, int32_t record)
     turn->partition = r->partition;
     if (!t->stats)
         return;
-    snprintf(t->stats->note_topic, sizeof t->stats->note_topic, "%s", turn->batch->input_topics[r->topic_index]);
+    if (t->note_topic != r->topic_index)
+        snprintf(t->stats->note_topic, sizeof t->stats->note_topic, "%s", turn->batch->input_topics[r->topic_index]);
+    t->note_topic = r->topic_index;
     atomic_store_explicit(&t->stats->note_partition, r->partition, memory_order_relaxed);
     atomic_store_explicit(&t->stats->note_offset, r->at, memory_order_relaxed);
     atomic_fetch_add_explicit(&t->stats->note_sequence, 1, memory_order_release);
@@ -415,7 +418,7 @@ enum verdict transform_run(struct transform *t, struct batch *batch, int32_t cou
     enum verdict verdict = OK;
     t->turn.batch = &batch->lent;
     t->turn.generation = (int32_t)(batch->lent.number % INT32_MAX) + 1;
-    t->turn.topic = t->turn.partition = -1;
+    t->turn.topic = t->turn.partition = t->note_topic = -1;
     while (verdict == OK && batch->transformed < end && now - began < RUN_MS) {
         int32_t left = end - batch->transformed, slice = left < t->slice ? left : t->slice;
         int64_t before = now;

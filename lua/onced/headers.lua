@@ -15,11 +15,13 @@ local function pair_checked(name, value)
   return { name, value }
 end
 
+local function by_name(a, b) return a[1] < b[1] end
+
 -- A map has no order of its own; sorted by name, so that a record that is computed again is the same.
 local function list_of_map(map)
   local list = {}
   for name, value in pairs(map) do list[#list + 1] = pair_checked(name, value) end
-  table.sort(list, function(a, b) return a[1] < b[1] end)
+  table.sort(list, by_name)
   return list
 end
 
@@ -51,16 +53,16 @@ headers.copy = copy
 
 local Scratch = ffi.typeof "struct onced_header[?]"
 local scratch, room = Scratch(16), 16
-local merged = ffi.new "struct onced_header *[1]"
+local merged = ffi.new "struct onced_headers"
 
+-- With the output's static headers on top. The result is valid until the next call.
 local function merge(base, count, output)
-  local total = C.onced_headers_merge(turn.batch, base, count, output.headers, output.header_count, merged, failure)
-  if total < 0 then border.check() end
-  return merged[0], total
+  if C.onced_headers_merge(turn.batch, base, count, output.headers, output.header_count, merged, failure) ~= 0 then border.check() end
+  return merged
 end
 headers.merge = merge
 
--- A checked list as structs in the batch, with the output's static headers on top: pointer and count.
+-- A checked list as structs in the batch, with the output's static headers on top.
 function headers.place(list, output)
   local batch = turn.batch
   if #list > room then
@@ -78,12 +80,6 @@ function headers.place(list, output)
     end
   end
   return merge(scratch, #list, output)
-end
-
-function headers.bytes(first, count)
-  local bytes = 0
-  for i = 0, count - 1 do bytes = bytes + first[i].name_size + math.max(first[i].data_size, 0) end
-  return bytes
 end
 
 return headers

@@ -10,11 +10,13 @@ local function reason_of(reason, what)
 end
 
 function outcome.drop(reason)
-  return setmetatable({ reason = reason_of(reason, "drop") }, outcome.Drop)
+  local mark = setmetatable({ reason = reason_of(reason, "drop") }, outcome.Drop) -- no tail call: see record.lua
+  return mark
 end
 
 function outcome.reject(reason)
-  return setmetatable({ reason = reason_of(reason, "reject") }, outcome.Reject)
+  local mark = setmetatable({ reason = reason_of(reason, "reject") }, outcome.Reject) -- no tail call: see record.lua
+  return mark
 end
 
 return outcome

@@ -8,12 +8,13 @@ local record = require "onced.record"
 local suggest = require "onced.suggest"
 
 local C, turn, failure, raise, null = border.C, border.turn, border.failure, border.raise, border.null
-local View, source, CHANGES = record.View, record.source, record.CHANGES
-local istype, max, floor, type, getmetatable, pairs = ffi.istype, math.max, math.floor, type, getmetatable, pairs
+local View, source = record.View, record.source
+local istype, max, floor, type, getmetatable, rawget = ffi.istype, math.max, math.floor, type, getmetatable, rawget
 local output = {}
 
 local OVERHEAD = border.host.overhead -- bytes that a record costs besides key, value and headers
 local MOST = 2 ^ 53
+local NO_HEADERS = { headers = nil, header_count = 0 } -- an output without static ones
 
 local function check_size(topic, bytes)
   local most = topic.max_message_bytes
@@ -26,7 +27,8 @@ end
 -- broker's to refuse (transform_refuse).
 local function check_forwarded(topic, bytes, index)
   if topic.max_message_bytes > 0 and 2 * (bytes + OVERHEAD) > topic.max_message_bytes then
-    check_size(topic, bytes + headers.bytes(record.headers(index)))
+    local first, count = record.headers(index)
+    check_size(topic, bytes + headers.merge(first, count, NO_HEADERS).bytes)
   end
 end
 
@@ -53,11 +55,10 @@ local function inherit_headers(to, topic, o, bytes, index)
     return 0
   end
   local first, count = record.headers(index)
-  first, count = headers.merge(first, count, to)
-  local more = headers.bytes(first, count)
-  check_size(topic, bytes + more)
-  o.headers, o.header_count = first, count
-  return more
+  local merged = headers.merge(first, count, to)
+  check_size(topic, bytes + merged.bytes)
+  o.headers, o.header_count = merged.list, merged.count
+  return merged.bytes
 end
 
 local function inherit_time(o, r)
@@ -123,9 +124,9 @@ local function compose(to, topic_index, given, list, r, index)
   if value == nil then o.value_data, o.value_size = r.value_data, r.value_size else place_bytes(batch, o, false, value) end
   local bytes = max(o.key_size, 0) + max(o.value_size, 0)
   if list then
-    local first, count = headers.place(list, to)
-    o.headers, o.header_count = first, count
-    bytes = bytes + headers.bytes(first, count)
+    local placed = headers.place(list, to)
+    o.headers, o.header_count = placed.list, placed.count
+    bytes = bytes + placed.bytes
     check_size(topic, bytes)
   else
     bytes = bytes + inherit_headers(to, topic, o, bytes, index)
@@ -137,21 +138,11 @@ end
 
 local NONE = {}
 
-local function field_names()
-  local names = {}
-  for name in pairs(CHANGES) do names[#names + 1] = name end
-  return names
-end
-
 -- A table record inherits the timestamp alone; key and headers are what it says.
 local plain = {}
 
 local function send_table(to, topic_index, given)
-  for name in pairs(given) do
-    if not CHANGES[name] then
-      raise("error", ('a record has no field "%s"%s'):format(tostring(name), suggest(name, field_names())))
-    end
-  end
+  record.check_fields(given)
   local value = given.value
   if value == nil then raise("error", "value is missing: a record needs one (onced.null makes a tombstone)") end
   local key = given.key
