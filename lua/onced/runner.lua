@@ -17,6 +17,7 @@ local getinfo = debug.getinfo
 local runner = {}
 
 local process, process_batch, close, out, returned, ctx, user
+local hook_place = host.script_name -- script:line of the hook, for what has no line of its own
 
 -- The innermost line of the user's own code; errors raised by the daemon's Lua on a script's behalf get the script's line too.
 local function line_of_script()
@@ -25,7 +26,7 @@ local function line_of_script()
     if not info then break end
     if user:owns(info.source) and info.currentline > 0 then return ("%s:%d"):format(info.source:sub(2), info.currentline) end
   end
-  return host.script_name
+  return hook_place -- a tail call leaves no frame
 end
 
 local problem = {}
@@ -46,14 +47,14 @@ local function failed(thrown)
   local kind, place, message = problem.kind, problem.place, problem.message
   if thrown ~= problem then -- out of memory skips the handler, and a handler may fail
     message = tostring(thrown)
-    kind, place = border.kind_of(message), host.script_name
+    kind, place = border.kind_of(message), hook_place
   end
   if kind == "memory" then collectgarbage() end
   return C.onced_record_failed(turn, kind, place, message, #message) ~= 0
 end
 
 local function rejected(reason)
-  return C.onced_record_failed(turn, "reject", host.script_name, reason, #reason) ~= 0
+  return C.onced_record_failed(turn, "reject", hook_place, reason, #reason) ~= 0
 end
 
 local function send_list(list)
@@ -232,6 +233,8 @@ function runner.load()
   local hooks, wrong = hooks_of(module)
   if not hooks then return host.script_name .. ": " .. wrong end
   process, process_batch, close = hooks.process, hooks.process_batch, hooks.close
+  local info = getinfo(process or process_batch, "S")
+  if user:owns(info.source) then hook_place = ("%s:%d"):format(info.source:sub(2), info.linedefined) end
   out, returned = output.open(host.outputs)
   return start(module)
 end

@@ -63,8 +63,8 @@ function driver.add(batch, record)
   local lent, index = batch.lent, batch.lent.record_count
   if index == batch.record_capacity then
     local capacity = math.max(64, index * 2)
-    lent.records = ffi.cast("struct onced_record *", C.realloc(lent.records, capacity * ffi.sizeof "struct onced_record"))
-    batch.headers = ffi.cast("struct batch_headers *", C.realloc(batch.headers, capacity * ffi.sizeof "struct batch_headers"))
+    lent.records = ffi.cast("struct onced_record *", ffi.C.realloc(lent.records, capacity * ffi.sizeof "struct onced_record"))
+    batch.headers = ffi.cast("struct batch_headers *", ffi.C.realloc(batch.headers, capacity * ffi.sizeof "struct batch_headers"))
     ffi.fill(batch.headers + index, (capacity - index) * ffi.sizeof "struct batch_headers")
     batch.record_capacity, batch.headers_capacity = capacity, capacity
   end
