@@ -156,10 +156,8 @@ static void crew_answer(struct crew *crew, struct child *child, int status, int6
                   *reason ? reason : "it gave no reason; its log lines may");
     if (code == WORKER_FENCED && atomic_load(&child->args.stats->fenced_at) < child->started_ms)
         crew_fenced(crew, child, now, now);
-    if (code == WORKER_STOPPED && before == CREW_RUNNING)
-        crew_halt(crew, EX_SOFTWARE, now, "%s ended without being asked by the master; restart onced to go on", child->name);
 
-    if (crew->state == CREW_RUNNING)
+    if (crew->state == CREW_RUNNING) // also one that a SIGTERM of somebody else stopped: only the master's word ends a pipeline
         child_restart_later(child, end, now);
     else if (crew->state == before)
         crew_wound_down(crew, child, status, end);

@@ -108,10 +108,12 @@ describe("supervisor", function()
       assert.same({ 1, 1 }, { #master:lives("orders.1"), #master:lives("bills.0") })
    end)
 
-   it("halts a pipeline whose worker ends without being asked", function()
-      local master = driver.start({ "orders:1" }, { ["orders.0"] = { "ready exit:0" } })
-      assert.equal(70, (master:wait()))
-      assert.matches("ended without being asked", master:log(), 1, true)
+   it("starts a worker again that somebody else has stopped", function()
+      local master = driver.start({ "orders:1" }, { ["orders.0"] = { "ready exit:0", "ready work" } })
+      master:lives("orders.0", 2)
+      assert.matches("orders#0: ended after %d+ ms; restart at once", master:log())
+      master:signal "TERM"
+      assert.equal(0, (master:wait()))
    end)
 
    it("kills a worker whose heart stands still, says what it was doing, and starts it again", function()
