@@ -5,7 +5,7 @@ ffi.cdef [[
    struct backoff { int64_t next_ms; };
    int64_t backoff_wait(struct backoff *backoff, int64_t life_ms);
 ]]
-local lib = ffi.load(os.getenv "ONCED_LIB" or "./build/libonced.so", true)
+local lib = require("spec.unit.onced_lib").load()
 
 local function waits(lives)
    local backoff, out = ffi.new "struct backoff", {}

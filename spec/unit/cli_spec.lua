@@ -1,7 +1,7 @@
 -- The command line of the real binary: what it answers, and with which exit code.
 local driver = require "spec.unit.config_driver"
 
-local binary = os.getenv "ONCED" or "build/onced"
+local binary = require("spec.unit.onced_lib").binary
 
 -- Returns the exit code, standard output and standard error.
 local function onced(arguments, environment)

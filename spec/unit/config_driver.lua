@@ -2,18 +2,11 @@
 -- Loads configurations through libonced.so as the command line does, and takes the reports apart. The C declarations are the headers'
 -- own text: no second copy of a declaration.
 local ffi = require "ffi"
+local lib = require "spec.unit.onced_lib"
 
 local driver = {}
 
-local function header(name)
-   local file = assert(io.open("daemon/" .. name))
-   local text = file:read "*a":gsub("#[^\n]*", ""):gsub("__attribute__%b()", "")
-   file:close()
-   return text
-end
-
-ffi.cdef "typedef struct FILE FILE;"
-ffi.cdef(header "settings.h" .. header "config.h" .. header "scalar.h" .. header "spelling.h" .. header "cli.h")
+lib.declare { "err", "settings", "config", "scalar", "spelling", "cli" }
 ffi.cdef [[
 FILE *fopen(const char *path, const char *mode);
 int fclose(FILE *file);
@@ -22,7 +15,7 @@ int unsetenv(const char *name);
 int getpid(void);
 ]]
 
-driver.C = ffi.load(os.getenv "ONCED_LIBRARY" or "build/libonced.so", true)
+driver.C = lib.load()
 
 local folder = "build/spec/config-" .. ffi.C.getpid()
 

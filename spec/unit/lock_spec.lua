@@ -19,7 +19,7 @@ ffi.cdef [[
    unsigned geteuid(void);
 ]]
 local C = ffi.C
-local lib = ffi.load(os.getenv "ONCED_LIB" or "./build/libonced.so", true)
+local lib = require("spec.unit.onced_lib").load()
 local e = ffi.new "struct lock_spec_err"
 
 local function directory(runtime, session)

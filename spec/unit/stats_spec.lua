@@ -11,7 +11,7 @@ ffi.cdef [[
    void _exit(int status);
    int raise(int signal);
 ]]
-local lib = ffi.load(os.getenv "ONCED_LIB" or "./build/libonced.so", true)
+local lib = require("spec.unit.onced_lib").load()
 
 describe("stats", function()
    it("makes a zeroed page that survives its writer", function()

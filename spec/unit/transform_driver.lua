@@ -1,23 +1,13 @@
 -- SPDX-License-Identifier: MIT
 -- Batches and transforms for specs, without Kafka: the C structs are declared from the headers themselves, records have no message.
 local ffi = require "ffi"
+local lib = require "spec.unit.onced_lib"
 local driver = {}
-
-local function header(name)
-  local file = assert(io.open("daemon/" .. name .. ".h"))
-  local text = file:read "*a"
-  file:close()
-  text = ("\n" .. text):gsub("\n#[^\n]*", ""):gsub("_Atomic", ""):gsub("_Noreturn", ""):gsub("__attribute__%b()", "")
-  return (text:gsub("static inline[^\n]*{[^\n]*}\n", ""):gsub("static inline.-\n}\n", ""))
-end
 
 ffi.cdef "void *realloc(void *, size_t); void *calloc(size_t, size_t); void free(void *);"
 ffi.cdef "int setenv(const char *, const char *, int); int unsetenv(const char *);"
-ffi.cdef "typedef struct _IO_FILE FILE;"
-for _, name in ipairs { "err", "log", "arena", "bridge", "batch", "config", "stats", "failure", "transform" } do
-  ffi.cdef((header(name):gsub("[%w_ ]+%([^;]*va_list[^;]*;", "")))
-end
-driver.C = ffi.load(os.getenv "ONCED_LIB" or "build/libonced.so", true)
+lib.declare { "err", "log", "arena", "bridge", "batch", "config", "stats", "failure", "transform" }
+driver.C = lib.load()
 local C = driver.C
 
 -- Keeps what C structs point to alive as long as `owner`.
