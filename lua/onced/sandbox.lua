@@ -27,9 +27,9 @@ local function allow(env, name)
     error(('transform.allow: "%s" can\'t be allowed%s'):format(name, suggest(name, names)), 0)
   end
   if name == "io" then
-    env.io = copy(io)
+    rawset(env, "io", copy(io))
   elseif name == "loadlib" then
-    env.package = { loadlib = package.loadlib }
+    rawset(env, "package", { loadlib = package.loadlib })
   else
     env.os[name:sub(4)] = os[name:sub(4)]
   end
@@ -48,10 +48,10 @@ Sandbox.__index = Sandbox
 
 -- Compiles user code in the environment; bytecode is refused, it isn't verified by LuaJIT.
 function Sandbox:compile(text, chunk)
-  local code, message = loadstring(text, chunk)
   if text:sub(1, 1) == "\27" then return nil, chunk:sub(2) .. ": bytecode can't be loaded, only source" end
-  if not code then return nil, message end
   self.sources[chunk] = true
+  local code, message = loadstring(text, chunk)
+  if not code then return nil, message end
   return setfenv(code, self.env)
 end
 
