@@ -89,6 +89,11 @@ static void act(struct stats *s, char *word)
     } else if (strcmp(word, "rest") == 0) {
         for (int64_t end = clock_ms() + number; clock_ms() < end; usleep(2000))
             beat(s);
+    } else if (strcmp(word, "await") == 0) { // the spec's master:go()
+        char path[512];
+        snprintf(path, sizeof path, "%s/go", getenv("PLAN"));
+        for (; access(path, F_OK) < 0; usleep(2000))
+            beat(s);
     } else if (strcmp(word, "exit") == 0) {
         _exit((int)number);
     } else if (strcmp(word, "raise") == 0) {

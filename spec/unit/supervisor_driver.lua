@@ -84,6 +84,9 @@ function Master:lives(worker, count)
    end)
 end
 
+-- Lets workers go on that await it.
+function Master:go() assert(io.open(self.folder .. "/go", "w")):close() end
+
 function Master:signal(name) self.child:signal(name) end
 function Master:wait(seconds) return self.child:wait(seconds or 20) end
 

@@ -77,10 +77,11 @@ describe("supervisor", function()
    end)
 
    it("halts a pipeline that is fenced twice within a minute, and lets the others go on", function()
-      local master = driver.start({ "orders:2", "bills:1" }, { ["orders.0"] = { "fenced exit:76", "exit:76" } })
+      local master = driver.start({ "orders:2", "bills:1" }, { ["orders.0"] = { "await fenced exit:76", "exit:76" } })
+      local sibling = master:lives("orders.1")[1].pid
+      master:go()
       local log = master:logged("orders: pipeline halted")
       assert.matches('another instance uses the name "here"; give one of them another `instance`', log, 1, true)
-      local sibling = master:lives("orders.1")[1].pid
       wait.till("the sibling is stopped", 10, function() return not process.alive(sibling) end)
       assert.is_true(process.alive(master:lives("bills.0")[1].pid))
       assert.equal(1, #master:lives("bills.0"))
@@ -96,8 +97,9 @@ describe("supervisor", function()
 
    it("halts a pipeline that needs a human, with the reason of the page, and ends when all have halted", function()
       local master = driver.start({ "orders:2", "bills:1" },
-         { ["orders.1"] = { "ready reason:the-topic-is-gone exit:65" }, ["bills.0"] = { "ready rest:800 reason:poison exit:65" } })
+         { ["orders.1"] = { "ready await reason:the-topic-is-gone exit:65" }, ["bills.0"] = { "ready await rest:800 reason:poison exit:65" } })
       local sibling = master:lives("orders.0")[1].pid
+      master:go()
       assert.equal(65, (master:wait()))
       local log = master:log()
       assert.matches("orders: pipeline halted: orders#1: the-topic-is-gone", log, 1, true)
