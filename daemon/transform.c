@@ -159,11 +159,21 @@ static void host_register(lua_State *L, struct transform *t)
     lua_pop(L, 2);
 }
 
+// Behind luaL_openlibs, which turns the compiler on.
+static void compiler_check(lua_State *L, const struct transform *t)
+{
+    if (code_can_be_made())
+        return;
+    luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
+    log_warning("%s runs interpreted, a hundred times slower: this process may not make code (MemoryDenyWriteExecute?)", t->script_name);
+}
+
 // Everything that may throw for want of memory, under lua_cpcall.
 static int state_open(lua_State *L)
 {
     struct transform *t = lua_touserdata(L, 1);
     luaL_openlibs(L);
+    compiler_check(L, t);
     host_register(L, t);
     lua_getglobal(L, "require");
     lua_pushliteral(L, "onced.runner");
@@ -184,11 +194,6 @@ static enum verdict state_load(struct transform *t, struct err *e)
     t->lua = t->memory_most > 0 ? lua_newstate(memory_move, t) : luaL_newstate();
     if (!t->lua)
         return err_set(e, HALT, 0, "%s: no memory for a Lua state (transform.limits.memory)", t->script_name);
-    if (!code_can_be_made()) {
-        luaJIT_setmode(t->lua, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
-        log_warning("%s runs interpreted, a hundred times slower: this process may not make code (MemoryDenyWriteExecute?)",
-                    t->script_name);
-    }
     if (lua_cpcall(t->lua, state_open, t) == 0)
         return OK;
     const char *text = lua_tostring(t->lua, -1);

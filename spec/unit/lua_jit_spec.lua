@@ -47,6 +47,26 @@ describe("the runner's loop is compiled, and no trace is aborted once it runs, w
   end
 end)
 
+describe("without the right to make code", function()
+  it("a script runs interpreted, and the log says so", function()
+    -- PR_SET_MDWE needs Linux 6.3; the process that is denied is one of its own, with its own compiler off.
+    local pipe = assert(io.popen [[luajit -joff -e '
+      local ffi = require "ffi"
+      package.path = "./?.lua;" .. package.path
+      local driver = require "spec.unit.transform_driver"
+      ffi.cdef "int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long);"
+      if ffi.C.prctl(65, 1, 0, 0, 0) ~= 0 then return print "unsupported" end
+      local records = {}
+      for i = 1, 5000 do records[i] = { value = "" .. i } end
+      print(#driver.run("return function(rec) return rec end", records))' 2>&1]])
+    local text = pipe:read "*a"
+    pipe:close()
+    if text == "unsupported\n" then return pending "this kernel has no PR_SET_MDWE" end
+    assert.truthy(text:find("orders.lua runs interpreted", 1, true), text)
+    assert.truthy(text:find("\n5000\n", 1, true), text)
+  end)
+end)
+
 describe("the watch", function()
   it("sees a script that can't be compiled", function()
     local seen = watch [[return function(rec)
