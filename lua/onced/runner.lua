@@ -16,6 +16,9 @@ local istype, type, getmetatable, xpcall, tostring = ffi.istype, type, getmetata
 local getinfo = debug.getinfo
 local runner = {}
 
+-- LuaJIT's own limits throw all code away again and again once a script has many paths.
+require("jit.opt").start("maxtrace=8000", "maxmcode=16384")
+
 local process, process_batch, close, out, returned, ctx, user
 local hook_place = host.script_name -- script:line of the hook, for what has no line of its own
 
