@@ -4,10 +4,12 @@
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.common.TopicPartition;
@@ -55,13 +57,17 @@ abstract class Follower extends Thread {
         private final Map<TopicPartition, Seen> seen = new HashMap<>();
         private long[] latency = new long[1 << 16];
         private int measured;
-        private volatile long records;
+        private final Map<String, Long> records = new ConcurrentHashMap<>();
 
-        Reader(Witness witness, String topic, String level, boolean fromEnd) {
+        Reader(Witness witness, List<String> topics, String level, boolean fromEnd) {
             this.witness = witness;
             this.level = level;
             consumer = witness.consumer(level);
-            List<TopicPartition> parts = witness.partitions(consumer, topic);
+            List<TopicPartition> parts = new ArrayList<>();
+            for (String topic : topics) {
+                records.put(topic, 0L);
+                parts.addAll(witness.partitions(consumer, topic));
+            }
             consumer.assign(parts);
             if (fromEnd) consumer.seekToEnd(parts);
             else consumer.seekToBeginning(parts);
@@ -71,7 +77,7 @@ abstract class Follower extends Thread {
         @Override void turn() {
             for (ConsumerRecord<byte[], byte[]> r : consumer.poll(Duration.ofMillis(100))) {
                 long now = System.currentTimeMillis() * 1000;
-                records++;
+                records.merge(r.topic(), 1L, Long::sum);
                 seen.computeIfAbsent(new TopicPartition(r.topic(), r.partition()), t -> new Seen()).add(r);
                 Stamp stamp = Stamp.parse(r.value());
                 if (stamp == null) continue;
@@ -81,7 +87,9 @@ abstract class Follower extends Thread {
         }
 
         @Override void report(ObjectNode to) {
-            to.put("records", records);
+            to.put("records", records.values().stream().mapToLong(n -> n).sum());
+            ObjectNode each = to.putObject("topics");
+            records.forEach(each::put);
             if (error != null) to.put("error", error);
             if (isAlive()) return;
             long[] l = Arrays.copyOf(latency, measured);

@@ -4,6 +4,7 @@
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Properties;
@@ -26,6 +27,7 @@ final class Generator extends Thread {
     private final String topic;
     private final long count, rate;
     private final int partitions, size, keys, batch, abortEvery;
+    private final byte[][] prefixes; // before the stamp, by s modulo their number
     private final KafkaProducer<byte[], byte[]> producer;
     private final AtomicLong acked = new AtomicLong(), failed = new AtomicLong();
     private volatile long sent, aborted;
@@ -43,6 +45,8 @@ final class Generator extends Thread {
         keys = c.path("keys").asInt(8);
         batch = c.path("transaction").asInt(0);
         abortEvery = c.path("abort_every").asInt(0);
+        prefixes = new byte[c.path("prefixes").size()][];
+        for (int i = 0; i < prefixes.length; i++) prefixes[i] = c.path("prefixes").get(i).asText().getBytes(StandardCharsets.UTF_8);
         this.partitions = c.path("partitions").asInt(partitions);
         client.put("acks", "all");
         client.put("enable.idempotence", "true");
@@ -109,11 +113,19 @@ final class Generator extends Thread {
             sent++;
         }
         byte[] key = keys == 0 ? null : k.getBytes(StandardCharsets.ISO_8859_1);
-        producer.send(new ProducerRecord<>(topic, p, key, Stamp.text(id, p, s, k, ks, due, size)), (m, e) -> {
+        byte[] value = Stamp.text(id, p, s, k, ks, due, size);
+        if (prefixes.length > 0 && !abort) value = joined(prefixes[(int) (s % prefixes.length)], value);
+        producer.send(new ProducerRecord<>(topic, p, key, value), (m, e) -> {
             if (abort) return;
             if (e == null) acked.incrementAndGet();
             else failed.incrementAndGet();
         });
+    }
+
+    private static byte[] joined(byte[] a, byte[] b) {
+        byte[] out = Arrays.copyOf(a, a.length + b.length);
+        System.arraycopy(b, 0, out, a.length, b.length);
+        return out;
     }
 
     void end() {

@@ -172,7 +172,7 @@ final class Oracle {
             return;
         }
         count[(int) s]++;
-        if (stamp.p != inputs.get(origin).tp.partition() || stamp.s != s || request.path("crc").asBoolean(true) && !stamp.intact)
+        if (stamp.p != inputs.get(origin).tp.partition() || stamp.s != s || o.path("crc").asBoolean(request.path("crc").asBoolean(true)) && !stamp.intact)
             finding("damaged", place(r));
         ascending(last, origin + "/" + r.partition(), s, r, "s");
         if (!stamp.k.isEmpty()) ascending(last, origin + "/" + stamp.k + "/" + r.partition(), stamp.ks, r, "ks of " + stamp.k);

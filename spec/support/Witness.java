@@ -12,10 +12,12 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Base64;
+import java.util.BitSet;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -103,7 +105,8 @@ public final class Witness {
         case "end_transaction": return endTransaction(c);
         case "read": return dump(c, topic);
         case "ends": return showEnds(topic);
-        case "follow": return start(new Follower.Reader(this, topic, c.path("level").asText("read_committed"), "end".equals(c.path("from").asText())));
+        case "follow": return follow(c, topic);
+        case "aborted": return aborted(c, topic);
         case "watch_offsets": return start(new Follower.Offsets(this, group));
         case "committed": return showCommitted(group);
         case "commit_offset": return commitOffset(c, group, topic);
@@ -217,6 +220,31 @@ public final class Witness {
         return out;
     }
 
+    /** Records that only read_uncommitted shows: how many, and up to `max` of them with the committed record of the same bytes, if any. */
+    private JsonNode aborted(JsonNode q, String topic) {
+        Map<Integer, BitSet> valid = new HashMap<>();
+        Map<ByteBuffer, ObjectNode> examples = new LinkedHashMap<>();
+        int[] count = {0};
+        int max = q.path("max").asInt(5);
+        try (KafkaConsumer<byte[], byte[]> c = consumer("read_committed"); KafkaConsumer<byte[], byte[]> all = consumer("read_uncommitted")) {
+            readAll(c, topic, r -> valid.computeIfAbsent(r.partition(), p -> new BitSet()).set((int) r.offset()));
+            readAll(all, topic, r -> {
+                if (valid.containsKey(r.partition()) && valid.get(r.partition()).get((int) r.offset())) return;
+                if (count[0]++ < max && r.value() != null) examples.put(ByteBuffer.wrap(r.value()), show(r));
+            });
+        }
+        try (KafkaConsumer<byte[], byte[]> c = consumer("read_committed")) {
+            if (!examples.isEmpty())
+                readAll(c, topic, r -> {
+                    ObjectNode of = r.value() == null ? null : examples.get(ByteBuffer.wrap(r.value()));
+                    if (of != null) of.put("again_partition", r.partition()).put("again_offset", r.offset());
+                });
+        }
+        ObjectNode out = json.createObjectNode().put("count", count[0]);
+        out.putArray("examples").addAll(examples.values());
+        return out;
+    }
+
     private JsonNode showEnds(String topic) {
         ArrayNode out = json.createArrayNode();
         ends(topic).forEach((p, e) -> out.addObject().put("partition", p.partition()).put("first", e[0]).put("stable", e[1]).put("high", e[2]));
@@ -283,6 +311,13 @@ public final class Witness {
         t.start();
         jobs.put(++lastJob, t);
         return json.createObjectNode().put("job", lastJob);
+    }
+
+    private JsonNode follow(JsonNode c, String topic) {
+        List<String> topics = new ArrayList<>();
+        c.path("topics").forEach(t -> topics.add(t.asText()));
+        if (topic != null) topics.add(topic);
+        return start(new Follower.Reader(this, topics, c.path("level").asText("read_committed"), "end".equals(c.path("from").asText())));
     }
 
     /** `how`: progress (default), wait (until it has done all), stop (now). */

@@ -1,0 +1,98 @@
+-- SPDX-License-Identifier: MIT
+-- What demo, soak and benchmarks stand on: a cluster, a witness and some daemons in a folder of their own, all ended on every way out,
+-- Ctrl-C included. Started by executables that have no busted around them:
+--
+--   stage.run("demo", function(s) local d = s:daemon { files = {...} }; ...; return verdict_is_clean end)
+local cluster = require "spec.support.cluster"
+local daemon = require "spec.support.daemon"
+local process = require "spec.support.process"
+local witness = require "spec.support.witness"
+
+local stage = {}
+local Stage = {}
+Stage.__index = Stage
+
+-- options of cluster.start; true if the cluster is somebody else's (ONCED_BROKERS).
+function Stage:open(options)
+   process.build "support" -- everything at once: one wait, one place for what is missing
+   options = options or {}
+   options.dir = self.dir .. "/kafka"
+   self.cluster = cluster.start(options)
+   self.bootstrap, self.foreign = self.cluster.bootstrap, self.cluster.foreign
+   self.witness = witness.start(self.bootstrap)
+   self.witness:ping { timeout = 30 }
+end
+
+-- Topics are this stage's own: on a foreign cluster one that is there already is an error, and they are deleted in the end.
+function Stage:topics(names, partitions)
+   for _, name in ipairs(names) do
+      self.witness:make(name, partitions)
+      self.made[#self.made + 1] = name
+   end
+end
+
+-- As daemon.start. Its files and its log are in the stage's folder.
+function Stage:daemon(options)
+   options.bootstrap = options.bootstrap or self.bootstrap
+   options.dir = self.dir .. "/" .. (options.instance or "onced")
+   local d = daemon.new(options)
+   self.daemons[#self.daemons + 1] = d
+   return d:start()
+end
+
+function Stage:close()
+   for _, d in ipairs(self.daemons) do pcall(d.kill, d) end
+   if self.foreign and self.witness then
+      for _, name in ipairs(self.made) do pcall(self.witness.delete_topic, self.witness, { topic = name }) end
+   end
+   if self.witness then pcall(self.witness.stop, self.witness) end
+   if self.cluster then pcall(self.cluster.stop, self.cluster) end
+end
+
+-- Runs act(stage) and ends the process: 0 if it returned true, 1 if not, 70 after an error. Logs stay unless all was well.
+function stage.run(name, act)
+   jit.off() -- compiled loops don't see Ctrl-C
+   local self = setmetatable({ dir = ("build/%s-%d"):format(name, process.self()), daemons = {}, made = {} }, Stage)
+   os.execute("mkdir -p " .. self.dir)
+   local ok, result = xpcall(act, function(e) return tostring(e):find "interrupted!" and "interrupted" or debug.traceback(e, 2) end, self)
+   self:close()
+   if ok and result == true then
+      os.execute("rm -rf " .. self.dir)
+      os.exit(0)
+   end
+   io.stderr:write(ok and "" or tostring(result) .. "\n", "Logs are in ", self.dir, "\n")
+   os.exit(ok and 1 or result == "interrupted" and 130 or 70)
+end
+
+-- Options of the command line: `known` is {name = default}; --name VALUE or --name=VALUE. "help" prints the text and ends.
+function stage.options(usage, known)
+   local out, i = {}, 1
+   for k, v in pairs(known) do out[k] = v end
+   while arg[i] do
+      local name, value = arg[i]:match "^%-%-([%w-]+)=?(.*)$"
+      if name == "help" or known[name] == nil then
+         (name == "help" and io.stdout or io.stderr):write(usage, "\n")
+         os.exit(name == "help" and 0 or 64)
+      end
+      if value == "" then
+         i = i + 1
+         value = arg[i]
+      end
+      if type(known[name]) == "number" then value = tonumber(value) end
+      if value == nil then
+         io.stderr:write("--", name, " needs a value\n", usage, "\n")
+         os.exit(64)
+      end
+      out[name] = value
+      i = i + 1
+   end
+   return out
+end
+
+-- 1234567 -> "1,234,567"
+function stage.number(n)
+   local text = ("%d"):format(n):reverse():gsub("(%d%d%d)", "%1,"):reverse()
+   return (text:gsub("^,", ""))
+end
+
+return stage
