@@ -54,4 +54,7 @@ void batch_truncate(struct batch *batch, int32_t from);
 void *batch_alloc(struct batch *batch, size_t size);
 // The next output, zeroed and counted; NULL: out of memory. The caller adds its bytes to lent.bytes.
 struct onced_output *batch_output(struct batch *batch);
-static inline int batch_is_empty(const struct batch *batch) { return batch->lent.record_count == 0 && batch->offset_count == 0; }
+static inline int batch_is_empty(const struct batch *batch)
+{
+    return batch->lent.record_count == 0 && batch->offset_count == 0;
+}

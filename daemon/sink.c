@@ -325,14 +325,15 @@ static rd_kafka_resp_err_t output_produce(struct sink *sink, const struct batch 
     if (topic->partition_count <= 0)
         return RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
     int32_t partition = partition_of(o, source, topic->partition_count);
+    int64_t time = o->time ? o->time : 1; // librdkafka takes 0 for "now", which would be another one at each attempt
     size_t key_size = o->key_size < 0 ? 0 : (size_t)o->key_size, value_size = o->value_size < 0 ? 0 : (size_t)o->value_size;
     if (!headers)
         return rd_kafka_producev(sink->rk, RD_KAFKA_V_RKT(sink->handles[o->topic_index]), RD_KAFKA_V_PARTITION(partition),
                                  RD_KAFKA_V_KEY((void *)o->key_data, key_size), RD_KAFKA_V_VALUE((void *)o->value_data, value_size),
-                                 RD_KAFKA_V_TIMESTAMP(o->time), RD_KAFKA_V_OPAQUE((void *)(intptr_t)index), RD_KAFKA_V_END);
+                                 RD_KAFKA_V_TIMESTAMP(time), RD_KAFKA_V_OPAQUE((void *)(intptr_t)index), RD_KAFKA_V_END);
     err = rd_kafka_producev(sink->rk, RD_KAFKA_V_RKT(sink->handles[o->topic_index]), RD_KAFKA_V_PARTITION(partition),
                             RD_KAFKA_V_KEY((void *)o->key_data, key_size), RD_KAFKA_V_VALUE((void *)o->value_data, value_size),
-                            RD_KAFKA_V_TIMESTAMP(o->time), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE((void *)(intptr_t)index),
+                            RD_KAFKA_V_TIMESTAMP(time), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE((void *)(intptr_t)index),
                             RD_KAFKA_V_END);
     if (err)
         rd_kafka_headers_destroy(headers); // taken over only by a success
