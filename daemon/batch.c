@@ -27,6 +27,7 @@ struct batch *batch_new(void)
     if (!batch)
         return NULL;
     arena_init(&batch->arena);
+    pthread_mutex_init(&batch->shape, NULL);
     batch->lent.number = ++last_number;
     return batch;
 }
@@ -48,6 +49,7 @@ void batch_free(struct batch **batch)
         return;
     messages_destroy(b, 0);
     arena_fini(&b->arena);
+    pthread_mutex_destroy(&b->shape);
     free(b->lent.records);
     free(b->lent.outputs);
     free(b->headers);
@@ -84,11 +86,33 @@ static void *array_grown(void *array, int32_t *capacity, size_t item)
 
 static int records_grow(struct batch *batch)
 {
+    batch_hold(batch);
     struct onced_record *records = array_grown(batch->lent.records, &batch->record_capacity, sizeof *records);
-    if (!records)
-        return -1;
-    batch->lent.records = records;
-    return 0;
+    if (records)
+        batch->lent.records = records;
+    batch_release(batch);
+    return records ? 0 : -1;
+}
+
+void batch_hold(struct batch *batch)
+{
+    must(pthread_mutex_lock(&batch->shape) == 0);
+}
+
+void batch_release(struct batch *batch)
+{
+    must(pthread_mutex_unlock(&batch->shape) == 0);
+}
+
+void batch_publish(struct batch *batch, int32_t from, int32_t to)
+{
+    for (int32_t i = from; i < to; i++) {
+        const struct onced_output *output = &batch->lent.outputs[i];
+        rd_kafka_headers_t *headers;
+        void *message = output->header_count < 0 ? batch->lent.records[output->source].message : NULL;
+        if (message)
+            rd_kafka_message_headers(message, &headers);
+    }
 }
 
 enum verdict batch_add(struct batch *batch, void *message, int32_t topic_index, struct err *e)
@@ -168,13 +192,14 @@ void *batch_alloc(struct batch *batch, size_t size)
 
 int onced_outputs_more(struct onced_batch *batch, const char **error)
 {
+    batch_hold((struct batch *)batch);
     struct onced_output *outputs = array_grown(batch->outputs, &batch->output_capacity, sizeof *outputs);
-    if (!outputs) {
+    if (outputs)
+        batch->outputs = outputs;
+    batch_release((struct batch *)batch);
+    if (!outputs)
         *error = NO_MEMORY;
-        return -1;
-    }
-    batch->outputs = outputs;
-    return 0;
+    return outputs ? 0 : -1;
 }
 
 struct onced_output *batch_output(struct batch *batch)

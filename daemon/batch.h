@@ -3,6 +3,7 @@
 // partition. Two exist in a worker. Owned by front while it is filled and transformed, by back from the hand-over until it is
 // settled; never by both. A batch is committed whole or dropped whole (R8), and what failed is sent again, not computed again (R4).
 #pragma once
+#include <pthread.h>
 #include <stdint.h>
 
 #include "arena.h"
@@ -28,6 +29,7 @@ struct batch_headers {
 struct batch {
     struct onced_batch lent; // what Lua sees; must stay first: onced_* functions get a pointer to it
     struct arena arena;
+    pthread_mutex_t shape;         // held while an array moves (front) or is read before the batch is closed (back)
     struct batch_headers *headers; // one a record, made when the first is asked for
     int32_t headers_capacity;
     int32_t record_capacity;
@@ -48,6 +50,11 @@ void batch_reset(struct batch *batch);
 enum verdict batch_add(struct batch *batch, void *message, int32_t topic_index, struct err *e);
 // The entry of a partition, made when missing; its before and next are then -1.
 struct batch_offset *batch_offset(struct batch *batch, int32_t topic_index, int32_t partition);
+// Front: makes outputs [from, to) fit to be read by back while the batch is still being filled (headers are parsed at first use).
+void batch_publish(struct batch *batch, int32_t from, int32_t to);
+// Back: reads the batch's arrays between these two.
+void batch_hold(struct batch *batch);
+void batch_release(struct batch *batch);
 // Lets go of the records from `from` on, which weren't transformed; offsets are the caller's business.
 void batch_truncate(struct batch *batch, int32_t from);
 // Room in the arena for `size` bytes, aligned for any struct; NULL: out of memory.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// See mailbox.h. States: free -> (put) given -> (take) taken -> (settle) settled -> (collect) free.
+// See mailbox.h. States: free -> (put or open) given -> (take) taken -> (settle) settled -> (collect) free; an open batch is closed by put.
 #include "mailbox.h"
 
 #include <errno.h>
@@ -18,7 +18,8 @@ struct mailbox {
     struct batch *batch;
     enum mailbox_result result;
     struct err error;
-    int dropped, stopping, ready, stuck;
+    int32_t fed, sent; // outputs of an open batch that are final, and of these sent
+    int closed, dropped, stopping, ready, stuck;
     uint64_t stuck_serial, wakes;
     void (*wake)(void *opaque);
     void *opaque;
@@ -75,15 +76,69 @@ static int wait_until(struct mailbox *m, int64_t deadline)
     return pthread_cond_timedwait(&m->changed, &m->lock, &t) != ETIMEDOUT;
 }
 
+static void give(struct mailbox *m, struct batch *batch)
+{
+    m->batch = batch;
+    m->state = GIVEN;
+    m->closed = m->dropped = m->fed = m->sent = 0;
+}
+
 void mailbox_put(struct mailbox *m, struct batch *batch)
 {
     lock(m);
-    must(m->state == FREE && !m->stopping);
-    m->batch = batch;
-    m->state = GIVEN;
-    m->dropped = 0;
+    must(!m->stopping && (m->state == FREE || (m->batch == batch && !m->closed)));
+    if (m->state == FREE)
+        give(m, batch);
+    m->closed = 1;
     changed(m);
     unlock(m);
+}
+
+void mailbox_open(struct mailbox *m, struct batch *batch, int32_t fed)
+{
+    lock(m);
+    must(m->state == FREE && !m->stopping);
+    give(m, batch);
+    m->fed = fed;
+    changed(m);
+    unlock(m);
+}
+
+void mailbox_feed(struct mailbox *m, int32_t fed)
+{
+    lock(m);
+    must(m->state != FREE && !m->closed && fed >= m->fed);
+    m->fed = fed;
+    changed(m);
+    unlock(m);
+}
+
+int mailbox_wait_sent(struct mailbox *m, int32_t most, int timeout_ms)
+{
+    int64_t deadline = clock_ms() + timeout_ms;
+    lock(m);
+    while (m->state != SETTLED && m->fed - m->sent > most && wait_until(m, deadline))
+        continue;
+    int near = m->state == SETTLED || m->fed - m->sent <= most;
+    unlock(m);
+    return near;
+}
+
+int mailbox_next(struct mailbox *m, int32_t sent, int timeout_ms, int32_t *fed)
+{
+    int64_t deadline = clock_ms() + timeout_ms;
+    lock(m);
+    must(m->state == TAKEN);
+    if (sent != m->sent) {
+        m->sent = sent;
+        changed(m);
+    }
+    while (!m->closed && !m->dropped && m->fed <= sent && wait_until(m, deadline))
+        continue;
+    int closed = m->closed;
+    *fed = m->fed;
+    unlock(m);
+    return closed;
 }
 
 int mailbox_is_free(struct mailbox *m)

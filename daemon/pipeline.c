@@ -23,7 +23,9 @@
 #include "transform.h"
 
 enum {
-    SLICE = 2000,     // records polled before they are transformed
+    SLICE = 1000,     // records polled before they are transformed
+    STREAM = 4000,    // outputs from which on a batch is sent while it is filled: many partitions are touched together
+    AHEAD = 4000,     // outputs that may wait for back: more would have left the cache when back comes to them
     WAIT_MS = 100,    // for the first record; also bounds how late a stop is seen
     FULL_MS = 1000,   // both batches full for so long: fetching pauses, polling goes on
     BACKLOG_MS = 500, // transforming without a poll
@@ -45,6 +47,9 @@ struct pipeline {
     struct batch *filling, *spare; // spare is NULL while back has it
     int64_t handed_ms;             // of the last hand-over
     int64_t full_since, idle_looked;
+    int open; // back is sending `filling` already, outputs [0, fed)
+    int32_t fed;
+    int64_t opened_ms;
     int paused;
     int rewind;      // a batch was dropped: go on from the committed offsets before anything else
     struct err halt; // why to stop after what is transformed has been committed; verdict OK: go on
@@ -84,8 +89,11 @@ static enum verdict collect(struct pipeline *p, int timeout_ms, struct err *e)
     struct batch *batch = mailbox_collect(p->mailbox, timeout_ms, &result, e);
     if (!batch)
         return OK;
-    must(!p->spare);
-    p->spare = batch;
+    must(batch == p->filling ? p->open : !p->spare);
+    if (batch == p->filling)
+        p->open = 0;
+    else
+        p->spare = batch;
     batch_renew(p, batch);
     if (result == MAILBOX_COMMITTED)
         return OK;
@@ -110,13 +118,35 @@ static void hand_over(struct pipeline *p, int idle)
     struct batch *batch = p->filling;
     must(p->spare);
     source_seal(p->source, batch, idle);
-    if (batch_is_empty(batch))
+    if (batch_is_empty(batch) && !p->open)
         return;
     p->filling = p->spare;
     p->spare = NULL;
+    p->open = 0;
     p->handed_ms = clock_ms();
     p->full_since = 0;
     mailbox_put(p->mailbox, batch);
+}
+
+// Lets back begin with a large batch while it is filled: what it sends is still warm in the cache, and only the end of the batch is waited
+// for. The batch stays what is held, committed and sent again as one.
+static void stream(struct pipeline *p)
+{
+    struct batch *b = p->filling;
+    int32_t count = b->lent.output_count;
+    if (!p->spare || (!p->open && count < STREAM) || p->rewind || p->halt.verdict)
+        return;
+    if (!p->open)
+        p->fed = 0;
+    batch_publish(b, p->fed, count);
+    p->fed = count;
+    if (p->open) {
+        mailbox_feed(p->mailbox, count);
+        return;
+    }
+    mailbox_open(p->mailbox, b, count);
+    p->open = 1;
+    p->opened_ms = clock_ms();
 }
 
 // Runs Lua over what was polled. On HALT the culprit and what follows is let go of; what stands before it will be committed first.
@@ -141,7 +171,8 @@ static int is_due(struct pipeline *p)
 {
     const struct batch *b = p->filling;
     return p->spare && !batch_is_empty(b) && b->transformed == b->lent.record_count &&
-           (is_full(p) || clock_ms() - p->handed_ms >= p->settings->transaction.commit_every_ms);
+           (is_full(p) || clock_ms() - p->handed_ms >= p->settings->transaction.commit_every_ms ||
+            (p->open && clock_ms() - p->opened_ms > p->settings->transaction.timeout_ms / 3));
 }
 
 static int wait_of(const struct pipeline *p)
@@ -155,12 +186,22 @@ static int wait_of(const struct pipeline *p)
     return left < 0 ? 0 : left < WAIT_MS ? (int)left : WAIT_MS;
 }
 
+// Front far ahead of back would only fill memory that has left the cache when back comes to it.
+static int is_ahead(struct pipeline *p)
+{
+    if (p->open)
+        return !mailbox_wait_sent(p->mailbox, AHEAD, 0);
+    return !p->spare && (is_full(p) || p->filling->lent.output_count >= AHEAD);
+}
+
 // Both batches are full: wait for back; after a while stop fetching, but go on polling, or no rebalance callback runs.
 static enum verdict wait_for_back(struct pipeline *p, struct err *e)
 {
     int64_t now = clock_ms();
     if (!p->full_since)
         p->full_since = now;
+    if (now - p->full_since < FULL_MS && p->open)
+        return mailbox_wait_sent(p->mailbox, AHEAD, WAIT_MS) ? (p->full_since = 0, OK) : OK;
     if (now - p->full_since < FULL_MS)
         return collect(p, WAIT_MS, e);
     if (!p->paused)
@@ -200,7 +241,7 @@ static enum verdict pipeline_turn(struct pipeline *p, struct err *e)
         return verdict;
     if (p->rewind)
         return p->spare ? rewind_turn(p, e) : OK;
-    if (is_full(p) && !p->spare)
+    if (is_ahead(p))
         return wait_for_back(p, e);
     if ((verdict = fill(p, e)))
         return verdict;
@@ -211,7 +252,9 @@ static enum verdict pipeline_turn(struct pipeline *p, struct err *e)
         return *e = p->halt, HALT;
     if (is_due(p))
         hand_over(p, 0);
-    else if (p->spare && batch_is_empty(p->filling) && clock_ms() - p->idle_looked > IDLE_LOOK_MS) {
+    else
+        stream(p);
+    if (p->spare && batch_is_empty(p->filling) && clock_ms() - p->idle_looked > IDLE_LOOK_MS) {
         p->idle_looked = clock_ms();
         if (source_has_idle(p->source))
             hand_over(p, 1);
@@ -219,33 +262,38 @@ static enum verdict pipeline_turn(struct pipeline *p, struct err *e)
     return OK;
 }
 
-// Waits until back has nothing; a batch it can't settle in time, or without metadata that won't come, is dropped. OK, RESTART or HALT;
-// RETRY: back didn't even answer the drop.
-static enum verdict settle(struct pipeline *p, int64_t deadline, struct err *e)
+static int is_underway(const struct pipeline *p, int open_too)
+{
+    return !p->spare || (open_too && p->open);
+}
+
+// Waits until back has nothing that front isn't filling; a batch that it can't settle in time, or without metadata that won't come, is
+// dropped. With open_too != 0 the batch being filled was dropped as well. OK, RESTART or HALT; RETRY: back didn't even answer the drop.
+static enum verdict settle(struct pipeline *p, int64_t deadline, int open_too, struct err *e)
 {
     uint64_t serial;
     enum verdict verdict = OK;
-    while (!p->spare && !verdict && clock_ms() < deadline) {
+    while (is_underway(p, open_too) && !verdict && clock_ms() < deadline) {
         beat(p);
         verdict = collect(p, WAIT_MS, e);
         source_group_free(source_group(p->source, &serial));
         if (!p->spare && mailbox_is_stuck(p->mailbox, serial))
             mailbox_drop(p->mailbox);
     }
-    if (p->spare || verdict)
+    if (!is_underway(p, open_too) || verdict)
         return verdict;
     mailbox_drop(p->mailbox);
-    for (deadline = clock_ms() + settle_ms(p); !p->spare && !verdict && clock_ms() < deadline; beat(p))
+    for (deadline = clock_ms() + settle_ms(p); is_underway(p, open_too) && !verdict && clock_ms() < deadline; beat(p))
         verdict = collect(p, WAIT_MS, e);
-    return p->spare || verdict ? verdict : RETRY;
+    return !is_underway(p, open_too) || verdict ? verdict : RETRY;
 }
 
 // Everything underway is given up (partitions were lost).
 static enum verdict drop_all(struct pipeline *p, struct err *e)
 {
-    if (!p->spare)
+    if (!p->spare || p->open)
         mailbox_drop(p->mailbox);
-    enum verdict verdict = settle(p, clock_ms() + settle_ms(p), e);
+    enum verdict verdict = settle(p, clock_ms() + settle_ms(p), 1, e);
     if (!batch_is_empty(p->filling))
         log_notice("dropped records=%d that weren't handed over", p->filling->lent.record_count);
     batch_renew(p, p->filling);
@@ -255,7 +303,7 @@ static enum verdict drop_all(struct pipeline *p, struct err *e)
 // What back is at, then what is transformed here, is committed before partitions go.
 static enum verdict finish(struct pipeline *p, int64_t deadline, struct err *e)
 {
-    enum verdict verdict = settle(p, deadline, e);
+    enum verdict verdict = settle(p, deadline, 0, e);
     if (verdict || p->rewind)
         return verdict;
     while (p->filling->transformed < p->filling->lent.record_count && !p->halt.verdict && clock_ms() < deadline)
@@ -265,7 +313,7 @@ static enum verdict finish(struct pipeline *p, int64_t deadline, struct err *e)
         p->rewind = 1; // of partitions that stay
     }
     hand_over(p, 0);
-    return settle(p, deadline, e);
+    return settle(p, deadline, 0, e);
 }
 
 // A rebalance is about to take effect (called inside a poll).
@@ -276,8 +324,8 @@ static int on_change(void *opaque, enum source_change change)
     int64_t deadline = clock_ms() + settle_ms(p);
     enum verdict verdict = change == SOURCE_LOST     ? drop_all(p, &e)
                            : change == SOURCE_REVOKE ? finish(p, deadline, &e)
-                                                     : settle(p, deadline, &e);
-    if (change == SOURCE_ASSIGN && !verdict && !mailbox_wait_ready(p->mailbox, (int)settle_ms(p)))
+                                                     : settle(p, deadline, 0, &e);
+    if (change == SOURCE_ASSIGN && !verdict && !p->open && !mailbox_wait_ready(p->mailbox, (int)settle_ms(p)))
         verdict = RETRY;
     if (verdict == HALT && !p->halt.verdict)
         p->halt = e;
@@ -315,7 +363,8 @@ struct pipeline *pipeline_new(const struct worker_args *args, struct err *e)
     mailbox_on_settled(p->mailbox, on_settled, p);
     batch_renew(p, p->filling);
     batch_renew(p, p->spare);
-    p->transaction = (struct transaction){p->settings, p->sink, p->source, p->mailbox, p->stats, 0, 0};
+    p->transaction =
+        (struct transaction){.pipeline = p->settings, .sink = p->sink, .source = p->source, .mailbox = p->mailbox, .stats = p->stats};
     return p;
 }
 

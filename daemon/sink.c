@@ -368,26 +368,32 @@ static enum verdict output_send(struct sink *sink, const struct batch *batch, in
     return err_set(e, RESEND, err, "produce to %s: %s", topic, rd_kafka_err2str(err));
 }
 
-static void suspects_reset(struct sink *sink, int32_t count)
+// R15: a flag for each output of this transaction; it grows with a batch that is sent while it is filled.
+static void suspects_cover(struct sink *sink, int32_t count)
 {
-    free(sink->suspects);
-    sink->suspects = calloc((size_t)count + 1, 1);
+    if (count <= sink->suspect_count)
+        return;
+    int32_t capacity = count * 2 + 1024;
+    sink->suspects = realloc(sink->suspects, (size_t)capacity);
     must(sink->suspects);
-    sink->suspect_count = count;
-    sink->suspect_next = 0;
+    memset(sink->suspects + sink->suspect_count, 0, (size_t)(capacity - sink->suspect_count));
+    sink->suspect_count = capacity;
 }
 
-enum verdict sink_send(struct sink *sink, const struct batch *batch, struct err *e)
+enum verdict sink_send(struct sink *sink, struct batch *batch, int32_t from, int32_t to, struct err *e)
 {
-    if (sink->suspect_count < batch->lent.output_count)
-        suspects_reset(sink, batch->lent.output_count * 2);
-    else if (sink->suspects)
+    enum verdict verdict = OK;
+    suspects_cover(sink, to);
+    if (from == 0) {
         memset(sink->suspects, 0, (size_t)sink->suspect_count);
-    sink->suspect_next = 0;
-    for (int32_t i = 0; i < batch->lent.output_count; i++)
-        if (output_send(sink, batch, i, e))
-            return e->verdict;
-    return OK;
+        sink->suspect_next = 0;
+    }
+    batch_hold(batch);
+    for (int32_t i = from; i < to && !verdict; i++)
+        verdict = output_send(sink, batch, i, e);
+    batch_release(batch);
+    rd_kafka_poll(sink->rk, 0);
+    return verdict;
 }
 
 static enum verdict delivery_verdict(struct sink *sink, struct err *e)

@@ -27,8 +27,9 @@ const char *sink_stale(const struct sink *sink, enum sink_cause *cause);
 void sink_spoil(struct sink *sink);
 
 enum verdict sink_begin(struct sink *sink, struct err *e);
-// Produces the batch's outputs; nothing is copied, so the batch must outlive the transaction. OK, RESEND or RESTART.
-enum verdict sink_send(struct sink *sink, const struct batch *batch, struct err *e);
+// Produces outputs [from, to) of the batch, in order; nothing is copied, so the batch must outlive the transaction. The batch may still be
+// growing behind `to`. OK, RESEND or RESTART.
+enum verdict sink_send(struct sink *sink, struct batch *batch, int32_t from, int32_t to, struct err *e);
 // Waits until all is delivered. OK; RETRY: not yet, call again; RESEND: a delivery failed.
 enum verdict sink_flush(struct sink *sink, int timeout_ms, struct err *e);
 // Adds the batch's offsets to the transaction, after the flush (R14). Several seconds at most, but librdkafka may ignore that while

@@ -134,12 +134,34 @@ static enum verdict commit(struct transaction *t, struct err *e)
     return verdict;
 }
 
-static enum verdict attempt(struct transaction *t, const struct batch *batch, struct err *e)
+// Sends what is final of a batch that may still be filled, until it is closed and all of it is sent.
+static enum verdict send(struct transaction *t, struct batch *batch, struct err *e)
 {
+    int64_t deadline = sink_began(t->sink) + t->pipeline->transaction.timeout_ms;
+    int32_t sent = 0, fed;
+    do {
+        t->closed = mailbox_next(t->mailbox, sent, CALL_MS, &fed);
+        if (mailbox_is_dropped(t->mailbox))
+            return err_set(e, RESEND, 0, "dropped");
+        if (t->closed)
+            fed = batch->lent.output_count;
+        if (sink_send(t->sink, batch, sent, fed, e))
+            return e->verdict;
+        sent = fed;
+        beat(t);
+        if (clock_ms() > deadline)
+            return err_set(e, RESEND, 0, "the batch wasn't filled within transaction.timeout");
+    } while (!t->closed);
+    return OK;
+}
+
+static enum verdict attempt(struct transaction *t, struct batch *batch, struct err *e)
+{
+    t->closed = 0;
     enum verdict verdict = sink_begin(t->sink, e); // 1.
     FAILPOINT("after-begin");
     if (verdict == OK)
-        verdict = sink_send(t->sink, batch, e); // 2.
+        verdict = send(t, batch, e); // 2.
     FAILPOINT("after-produce");
     if (verdict == OK && GUARD("flush"))
         verdict = flush(t, e); // 3. offsets beside a produce in flight cost a retry
@@ -164,6 +186,8 @@ static enum verdict outcome_find(struct transaction *t, const struct batch *batc
     enum verdict verdict = producer_ready(t, 1, e);
     if (verdict)
         return verdict;
+    if (!t->closed) // commit wasn't called, and the new handle has aborted what was open
+        return err_set(e, RESEND, 0, "%s", why.text);
     for (int try = 0;; try++) {
         if (mailbox_is_dropped(t->mailbox) || !source_owns(t->source, batch))
             return err_set(e, RETRY, 0, "its partitions are held no more");
@@ -185,12 +209,19 @@ static enum verdict poison_treat(struct transaction *t, struct batch *batch, str
 {
     int32_t output = -1;
     enum verdict verdict;
+    int32_t fed;
+    while (!t->closed && !mailbox_is_dropped(t->mailbox)) {
+        t->closed = mailbox_next(t->mailbox, INT32_MAX, CALL_MS, &fed); // it can't be mended while front fills it
+        beat(t);
+    }
     do {
+        if (mailbox_is_dropped(t->mailbox))
+            return OK;
         if ((verdict = producer_ready(t, 1, e)))
             return verdict;
         verdict = sink_culprit(t->sink, batch, &output, e);
         beat(t);
-    } while (verdict == RETRY && !mailbox_is_dropped(t->mailbox));
+    } while (verdict == RETRY);
     if (verdict || output < 0)
         return OK; // none was refused this time
     char why[sizeof e->text];
@@ -272,7 +303,7 @@ static enum verdict batch_bring(struct transaction *t, struct batch *batch, stru
         case OK:
             return OK;
         case RESEND:
-            if (!source_owns(t->source, batch))
+            if (t->closed && !source_owns(t->source, batch))
                 return err_set(e, RETRY, 0, "its partitions are held no more");
             if (sink_poisoned(t->sink) && (verdict = poison_treat(t, batch, e)))
                 return verdict;
