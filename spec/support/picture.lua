@@ -16,7 +16,7 @@ Picture.__index = Picture
 local TIOCGWINSZ = 0x5413
 local COLOURS = { red = 31, green = 32, yellow = 33, blue = 34, grey = 90, bold = 1 }
 local BLOCKS = { [0] = " ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" }
-local ASCII = { ["━━━▶"] = "--->", ["━━┳━▶"] = "--+->", ["┣━▶"] = "+->", ["┗━▶"] = "+->", ["━━━━▶"] = "---->", ["✖"] = "x", ["✔"] = "+",
+local ASCII = { ["━━┳━▶"] = "--+->", ["┣━▶"] = "+->", ["┗━▶"] = "+->", ["━━━━▶"] = "---->", ["✖"] = "x", ["✔"] = "+",
    ["▁"] = "_", ["▂"] = ".", ["▃"] = ":", ["▄"] = "-", ["▅"] = "=", ["▆"] = "+", ["▇"] = "*", ["█"] = "#" }
 
 local function set(name)
@@ -45,7 +45,7 @@ function Picture:plain(text)
 end
 
 -- Numbers as a row of bars, the highest as high as a line is.
-function Picture:bars(numbers)
+function picture.bars(numbers)
    local most, out = 1, {}
    for _, n in ipairs(numbers) do most = math.max(most, n) end
    for i, n in ipairs(numbers) do out[i] = BLOCKS[n <= 0 and 0 or math.max(1, math.ceil(n / most * 8))] end
