@@ -344,20 +344,21 @@ static void on_settled(void *opaque)
     source_wake(((struct pipeline *)opaque)->source);
 }
 
-struct pipeline *pipeline_new(const struct worker_args *args, struct err *e)
+struct pipeline *pipeline_new(const struct config *config, const struct config_pipeline *settings, int number, struct stats *stats,
+                              struct err *e)
 {
     struct pipeline *p = calloc(1, sizeof *p);
     must(p);
-    p->config = args->config;
-    p->settings = args->pipeline;
-    p->stats = args->stats;
-    snprintf(p->id, sizeof p->id, "onced.%s.%s.%d", p->settings->name, p->settings->instance, args->number);
+    p->config = config;
+    p->settings = settings;
+    p->stats = stats;
+    snprintf(p->id, sizeof p->id, "onced.%s.%s.%d", p->settings->name, p->settings->instance, number);
     struct source_hooks hooks = {p, on_change, on_snapshot};
     p->mailbox = mailbox_new();
     p->filling = batch_new();
     p->spare = batch_new();
     must(p->filling && p->spare);
-    if (!(p->transform = transform_new(p->settings, args->number, p->stats, e)) || !(p->sink = sink_new(p->settings, p->id, p->stats, e)) ||
+    if (!(p->transform = transform_new(p->settings, number, p->stats, e)) || !(p->sink = sink_new(p->settings, p->id, p->stats, e)) ||
         !(p->source = source_new(p->settings, p->id, p->stats, &hooks, e)))
         return NULL; // the process ends
     mailbox_on_settled(p->mailbox, on_settled, p);
@@ -410,36 +411,36 @@ static void drain(struct pipeline *p)
     transform_free(&p->transform);
 }
 
-static int ended(struct pipeline *p, enum verdict verdict, const struct err *e)
+static enum pipeline_end ended(struct pipeline *p, enum verdict verdict, const struct err *e)
 {
     if (verdict == RESTART && source_is_fenced(p->source)) {
         log_error("%s", e->text);
         if (!transaction_fenced(p->stats))
-            return WORKER_FENCED;
+            return PIPELINE_FENCED;
         snprintf(p->stats->reason, sizeof p->stats->reason,
                  "fenced twice within a minute: another instance runs under the name %.100s; give each host its own `instance`", p->id);
         atomic_store(&p->stats->state, WORKER_HALTED);
-        return WORKER_NEEDS_HUMAN;
+        return PIPELINE_HALTED;
     }
     if (verdict == RESTART) {
         log_error("starting anew: %s", e->text);
-        return WORKER_SPENT;
+        return PIPELINE_SPENT;
     }
     snprintf(p->stats->reason, sizeof p->stats->reason, "%s", e->text);
     log_error("halted: %s", e->text);
     drain(p);
     atomic_store(&p->stats->state, WORKER_HALTED);
-    return WORKER_NEEDS_HUMAN;
+    return PIPELINE_HALTED;
 }
 
-int pipeline_run(struct pipeline *p, const volatile sig_atomic_t *stop)
+enum pipeline_end pipeline_run(struct pipeline *p, const volatile sig_atomic_t *stop)
 {
     struct err e = {.verdict = OK};
     p->stop = stop;
     beat(p);
     enum verdict verdict = start(p, &e);
     if (*stop && verdict == RETRY)
-        return WORKER_STOPPED; // nothing was begun
+        return PIPELINE_STOPPED; // nothing was begun
     while (verdict == OK && !*stop) {
         verdict = pipeline_turn(p, &e);
         beat(p);
@@ -449,5 +450,5 @@ int pipeline_run(struct pipeline *p, const volatile sig_atomic_t *stop)
     if (verdict != OK)
         return ended(p, RESTART, &e);
     drain(p);
-    return p->halt.verdict ? WORKER_NEEDS_HUMAN : WORKER_STOPPED;
+    return p->halt.verdict ? PIPELINE_HALTED : PIPELINE_STOPPED;
 }

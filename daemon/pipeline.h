@@ -3,12 +3,22 @@
 #pragma once
 #include <signal.h>
 
-#include "worker.h"
+#include "config.h"
+#include "err.h"
+#include "stats.h"
 
 struct pipeline;
 
-// Loads the transform and makes the handles; connects to nothing. NULL: *e is HALT.
-struct pipeline *pipeline_new(const struct worker_args *args, struct err *e);
-// Runs until *stop is set, the process is spent, or a human is needed (stats->reason says why). Returns an enum worker_exit; the
-// process is to end with it at once, whatever is still allocated.
-int pipeline_run(struct pipeline *pipeline, const volatile sig_atomic_t *stop);
+enum pipeline_end {
+    PIPELINE_STOPPED, // was told to: batch finished, committed, group left
+    PIPELINE_SPENT,   // the process must go; a new one does better
+    PIPELINE_FENCED,  // another member took our name
+    PIPELINE_HALTED,  // a human is needed
+};
+
+// Loads the transform and makes the handles of worker `number`; connects to nothing. NULL: *e is HALT.
+struct pipeline *pipeline_new(const struct config *config, const struct config_pipeline *settings, int number, struct stats *stats,
+                              struct err *e);
+// Runs until *stop is set, the process is spent, or a human is needed (stats->reason says why). The process is to end
+// at once, whatever is still allocated.
+enum pipeline_end pipeline_run(struct pipeline *pipeline, const volatile sig_atomic_t *stop);

@@ -45,7 +45,7 @@ static rd_kafka_conf_t *handle_conf(struct source *source, struct err *e)
     kafka_conf_offer(conf, pipeline, role, "queued.max.messages.kbytes", "65536");
     kafka_conf_offer(conf, pipeline, role, "fetch.queue.backoff.ms", "5"); // from 2.2.0; before, the scout wakes the prefetch
     kafka_conf_offer(conf, pipeline, role, "topic.metadata.refresh.interval.ms", "5000"); // new partitions and topics
-    if (!kafka_version_below(2, 3, 0)) { // before, only producers have them (KIP-580)
+    if (!kafka_version_below(2, 3, 0)) {                                                  // before, only producers have them (KIP-580)
         kafka_conf_offer(conf, pipeline, role, "retry.backoff.ms", "20");
         kafka_conf_offer(conf, pipeline, role, "retry.backoff.max.ms", "200");
     }

@@ -224,6 +224,11 @@ static const char *script_name(const struct config_pipeline *pipeline)
     return slash ? slash + 1 : pipeline->transform.script;
 }
 
+const char *transform_runtime(void)
+{
+    return LUAJIT_VERSION;
+}
+
 struct transform *transform_new(const struct config_pipeline *pipeline, int worker, struct stats *stats, struct err *e)
 {
     struct transform *t = calloc(1, sizeof *t);

@@ -23,3 +23,6 @@ enum verdict transform_run(struct transform *transform, struct batch *batch, int
 // Touches no lua_State: back may call it, for a batch that it owns. OK or HALT as above.
 enum verdict transform_refuse(const struct config_pipeline *pipeline, struct batch *batch, int32_t source, const char *kind,
                               const char *message, struct err *e);
+
+// The Lua it was built with, "LuaJIT 2.1.0-beta3".
+const char *transform_runtime(void);

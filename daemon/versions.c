@@ -2,10 +2,9 @@
 #include "versions.h"
 
 #include "kafka.h"
-
-#include <luajit.h>
+#include "transform.h"
 
 void versions_print(FILE *out)
 {
-    fprintf(out, "onced %s\nlibrdkafka %s\n%s\n", ONCED_VERSION, rd_kafka_version_str(), LUAJIT_VERSION);
+    fprintf(out, "onced %s\nlibrdkafka %s\n%s\n", ONCED_VERSION, rd_kafka_version_str(), transform_runtime());
 }

@@ -28,11 +28,15 @@ static void signals_set(void)
 
 int worker_run(const struct worker_args *args)
 {
+    static const int exits[] = {[PIPELINE_STOPPED] = WORKER_STOPPED,
+                                [PIPELINE_SPENT] = WORKER_SPENT,
+                                [PIPELINE_FENCED] = WORKER_FENCED,
+                                [PIPELINE_HALTED] = WORKER_NEEDS_HUMAN};
     struct err e = {.verdict = OK};
     signals_set();
-    struct pipeline *pipeline = pipeline_new(args, &e);
+    struct pipeline *pipeline = pipeline_new(args->config, args->pipeline, args->number, args->stats, &e);
     if (pipeline)
-        return pipeline_run(pipeline, &stop_asked);
+        return exits[pipeline_run(pipeline, &stop_asked)];
     snprintf(args->stats->reason, sizeof args->stats->reason, "%s", e.text);
     atomic_store(&args->stats->state, WORKER_HALTED);
     log_error("halted: %s", e.text);

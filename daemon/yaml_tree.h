@@ -15,7 +15,7 @@ struct yaml_node {
     int plain;        // not quoted: may be read as a core type
     int secret;       // its text came from a credential or a file: never print it
     int is_key;
-    int unknown; // what it says couldn't be put together (reported): don't judge it
+    int unknown;              // what it says couldn't be put together (reported): don't judge it
     struct yaml_node **items; // YAML_LIST: count of them; YAML_MAP: count pairs, key and value in turn
     int count;
     long weight;            // nodes in it, aliases expanded
