@@ -11,6 +11,7 @@
 #include "failpoint.h"
 #include "kafka.h"
 #include "log.h"
+#include "sink_output.h"
 #include "sink_topics.h"
 
 enum {
@@ -287,64 +288,11 @@ enum verdict sink_begin(struct sink *sink, struct err *e)
     return noted(sink, kafka_error("begin_transaction", rd_kafka_begin_transaction(sink->rk), e), e);
 }
 
-static int32_t partition_of(const struct onced_output *output, const struct onced_record *source, int32_t count)
-{
-    if (output->partition >= 0)
-        return output->partition;
-    if (output->key_size >= 0)
-        return kafka_partition_of_key(output->key_data, (size_t)output->key_size, count);
-    return source->partition % count;
-}
-
-static rd_kafka_headers_t *headers_of(const struct onced_output *output, const struct onced_record *source)
-{
-    rd_kafka_headers_t *headers = NULL;
-    if (output->header_count < 0) {
-        if (!source->message || rd_kafka_message_headers(source->message, &headers))
-            return NULL;
-        return rd_kafka_headers_copy(headers); // the batch may have to be sent again
-    }
-    if (output->header_count == 0)
-        return NULL;
-    headers = rd_kafka_headers_new((size_t)output->header_count);
-    for (int32_t i = 0; i < output->header_count; i++) {
-        const struct onced_header *h = &output->headers[i];
-        rd_kafka_header_add(headers, h->name, h->name_size, h->data_size < 0 ? NULL : h->data, h->data_size < 0 ? 0 : h->data_size);
-    }
-    return headers;
-}
-
-// producev and not produceva: below 2.12.0 that one frees headers twice when the partition is missing.
-static rd_kafka_resp_err_t output_produce(struct sink *sink, const struct batch *batch, int32_t index)
-{
-    const struct onced_output *o = &batch->lent.outputs[index];
-    const struct onced_record *source = &batch->lent.records[o->source];
-    const struct onced_topic *topic = &batch->lent.output_topics[o->topic_index];
-    rd_kafka_headers_t *headers = headers_of(o, source);
-    rd_kafka_resp_err_t err;
-    if (topic->partition_count <= 0)
-        return RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-    int32_t partition = partition_of(o, source, topic->partition_count);
-    int64_t time = o->time ? o->time : 1; // librdkafka takes 0 for "now", which would be another one at each attempt
-    size_t key_size = o->key_size < 0 ? 0 : (size_t)o->key_size, value_size = o->value_size < 0 ? 0 : (size_t)o->value_size;
-    if (!headers)
-        return rd_kafka_producev(sink->rk, RD_KAFKA_V_RKT(sink->handles[o->topic_index]), RD_KAFKA_V_PARTITION(partition),
-                                 RD_KAFKA_V_KEY((void *)o->key_data, key_size), RD_KAFKA_V_VALUE((void *)o->value_data, value_size),
-                                 RD_KAFKA_V_TIMESTAMP(time), RD_KAFKA_V_OPAQUE((void *)(intptr_t)index), RD_KAFKA_V_END);
-    err = rd_kafka_producev(sink->rk, RD_KAFKA_V_RKT(sink->handles[o->topic_index]), RD_KAFKA_V_PARTITION(partition),
-                            RD_KAFKA_V_KEY((void *)o->key_data, key_size), RD_KAFKA_V_VALUE((void *)o->value_data, value_size),
-                            RD_KAFKA_V_TIMESTAMP(time), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE((void *)(intptr_t)index),
-                            RD_KAFKA_V_END);
-    if (err)
-        rd_kafka_headers_destroy(headers); // taken over only by a success
-    return err;
-}
-
 // A synchronous failure isn't counted by librdkafka, and commit would say success (R6): it is answered here.
 static enum verdict output_send(struct sink *sink, const struct batch *batch, int32_t index, struct err *e)
 {
     rd_kafka_resp_err_t err;
-    while ((err = output_produce(sink, batch, index)) == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+    while ((err = sink_output_produce(sink->rk, sink->handles, batch, index)) == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
         rd_kafka_poll(sink->rk, 10);
         if (clock_ms() - sink->began > sink->pipeline->transaction.timeout_ms)
             return err_set(e, RESEND, err, "produce: the queue stayed full for transaction.timeout");
