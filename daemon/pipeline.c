@@ -397,7 +397,7 @@ static void drain(struct pipeline *p)
 {
     struct err e = {.verdict = OK};
     struct timespec until;
-    int64_t deadline = clock_ms() + p->config->drain_timeout_ms * 3 / 4; // the master kills at the whole
+    int64_t deadline = clock_ms() + p->config->drain_timeout_ms / 2; // the master kills at the whole
     atomic_store(&p->stats->state, WORKER_DRAINING);
     if (finish(p, deadline, &e))
         log_warning("the last batch wasn't committed, it will be done again: %s", e.text);

@@ -220,6 +220,11 @@ enum verdict sink_open(struct sink *sink, struct err *e)
     return OK;
 }
 
+void sink_close(struct sink *sink)
+{
+    handle_close(sink);
+}
+
 const char *sink_stale(const struct sink *sink, enum sink_cause *cause)
 {
     const char *request;

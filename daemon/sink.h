@@ -20,6 +20,8 @@ const struct onced_topic *sink_topics(const struct sink *sink, int *count);
 // requests of the old epoch are refused from here on. OK; RETRY: brokers away, a topic is missing or not authorised (call again);
 // HALT. One call takes at most a few seconds.
 enum verdict sink_open(struct sink *sink, struct err *e);
+// Lets go of the handle and of everything of a batch that it still refers to; the next begin needs a sink_open.
+void sink_close(struct sink *sink);
 // Why the handle must be replaced before the next begin (R4, R5), NULL: it needn't.
 const char *sink_stale(const struct sink *sink, enum sink_cause *cause);
 

@@ -329,6 +329,8 @@ static void settle(struct transaction *t, struct batch *batch)
         committed(t, batch);
     else if (verdict == RETRY)
         stats_add(&t->stats->batches_dropped, 1);
+    if (verdict != OK)
+        sink_close(t->sink); // it may still refer to the batch's bytes, which go when it is settled
     enum sink_cause cause;
     mailbox_ready(t->mailbox, !sink_stale(t->sink, &cause));
     mailbox_settle(t->mailbox,
