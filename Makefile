@@ -20,7 +20,7 @@ OBJECTS := $(SOURCES:daemon/%.c=$(BUILD)/%.o)
 LUA := $(wildcard lua/onced/*.lua)
 EMBEDDED := $(LUA:lua/onced/%.lua=$(BUILD)/lua_%.o) $(BUILD)/lua_bridge.o
 
-.PHONY: build check test demo bench clean deps failpoints asan
+.PHONY: build check test demo soak bench clean deps failpoints asan
 build: $(BUILD)/onced $(BUILD)/libonced.so
 
 $(BUILD)/onced: $(OBJECTS) $(EMBEDDED)
@@ -63,6 +63,11 @@ test: deps
 demo: deps
 	@$(MAKE) --no-print-directory build support
 	@spec/demo
+
+# A million records through two daemons that are killed all the time: three minutes and more; spec/soak --help has shorter ones.
+soak: deps
+	@$(MAKE) --no-print-directory build support
+	@spec/soak
 
 bench: deps
 	@$(MAKE) --no-print-directory build support

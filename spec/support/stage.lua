@@ -15,6 +15,7 @@ Stage.__index = Stage
 -- options of cluster.start; true if the cluster is somebody else's (ONCED_BROKERS).
 function Stage:open(options)
    process.build "support" -- everything at once: one wait, one place for what is missing
+   if os.execute(("cp build/onced %s/onced.binary"):format(self.dir)) ~= 0 then error("build/onced isn't there: make build", 0) end
    options = options or {}
    options.dir = self.dir .. "/kafka"
    self.cluster = cluster.start(options)
@@ -31,8 +32,9 @@ function Stage:topics(names, partitions)
    end
 end
 
--- As daemon.start. Its files and its log are in the stage's folder.
+-- As daemon.start. Its files and its log are in the stage's folder, and so is a copy of the binary: a build meanwhile doesn't matter.
 function Stage:daemon(options)
+   options.binary = self.dir .. "/onced.binary"
    options.bootstrap = options.bootstrap or self.bootstrap
    options.dir = self.dir .. "/" .. (options.instance or "onced")
    local d = daemon.new(options)
