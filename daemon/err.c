@@ -24,6 +24,7 @@ const char *verdict_name(enum verdict verdict)
 
 void must_fail(const char *condition, const char *file, int line, const char *function)
 {
-    fprintf(stderr, "<2>onced: broken invariant: %s (%s:%d, %s); the process ends, its transaction is aborted\n", condition, file, line, function);
+    fprintf(stderr, "<2>onced: broken invariant: %s (%s:%d, %s); the process ends, its transaction is aborted\n", condition, file, line,
+            function);
     abort();
 }

@@ -19,8 +19,7 @@ struct err {
 };
 
 // Fills *e and returns `verdict`. The text is cut at the size of e->text.
-enum verdict err_set(struct err *e, enum verdict verdict, int code, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+enum verdict err_set(struct err *e, enum verdict verdict, int code, const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 const char *verdict_name(enum verdict verdict);
 

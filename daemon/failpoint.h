@@ -8,15 +8,16 @@
 //
 // Failpoints: after-poll after-lua after-begin after-produce before-offsets after-offsets before-endtxn after-endtxn in-revoke in-init
 // Guards: taint (R5: sent != answered), maybe (R5: possibly persisted), abort (R4: new handle after an abort), snapshot-revoke (R3),
-//   assignment-number (R3), drop-successor (R8), offset-guard (R8), eof-offsets (R2), membership (R3: generation < 0), static-check (R13), flush (R14)
+//   assignment-number (R3), drop-successor (R8), offset-guard (R8), eof-offsets (R2), membership (R3: generation < 0), static-check (R13),
+//   flush (R14)
 #pragma once
 
 #ifdef FAILPOINTS
 void failpoint_hit(const char *name);
 int failpoint_guard(const char *name); // 1: the guard is on
 #define FAILPOINT(name) failpoint_hit(name)
-#define GUARD(name) failpoint_guard(name)
+#define GUARD(name)     failpoint_guard(name)
 #else
 #define FAILPOINT(name) ((void)0)
-#define GUARD(name) 1
+#define GUARD(name)     1
 #endif

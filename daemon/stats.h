@@ -11,7 +11,7 @@ enum worker_state {
     WORKER_JOINING,  // subscribed, no assignment yet
     WORKER_STANDBY,  // member of the group without partitions
     WORKER_RUNNING,
-    WORKER_BLOCKED,  // assigned, but the output can't be written at the moment (reason says why); retries
+    WORKER_BLOCKED, // assigned, but the output can't be written at the moment (reason says why); retries
     WORKER_DRAINING,
     WORKER_HALTED, // a human is needed (reason says why)
 };
