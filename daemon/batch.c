@@ -107,11 +107,11 @@ void batch_release(struct batch *batch)
 void batch_publish(struct batch *batch, int32_t from, int32_t to)
 {
     for (int32_t i = from; i < to; i++) {
-        const struct onced_output *output = &batch->lent.outputs[i];
+        struct onced_output *output = &batch->lent.outputs[i];
         rd_kafka_headers_t *headers;
         void *message = output->header_count < 0 ? batch->lent.records[output->source].message : NULL;
-        if (message)
-            rd_kafka_message_headers(message, &headers);
+        if (message && rd_kafka_message_headers(message, &headers))
+            output->header_count = 0;
     }
 }
 

@@ -50,7 +50,8 @@ void batch_reset(struct batch *batch);
 enum verdict batch_add(struct batch *batch, void *message, int32_t topic_index, struct err *e);
 // The entry of a partition, made when missing; its before and next are then -1.
 struct batch_offset *batch_offset(struct batch *batch, int32_t topic_index, int32_t partition);
-// Front: makes outputs [from, to) fit to be read by back while the batch is still being filled (headers are parsed at first use).
+// Front: makes outputs [from, to) fit to be read by back while the batch may still be filled: headers are parsed here, where the message
+// is still in the cache, and outputs of a source without any say so.
 void batch_publish(struct batch *batch, int32_t from, int32_t to);
 // Back: reads the batch's arrays between these two.
 void batch_hold(struct batch *batch);

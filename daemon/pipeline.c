@@ -118,6 +118,7 @@ static void hand_over(struct pipeline *p, int idle)
     struct batch *batch = p->filling;
     must(p->spare);
     source_seal(p->source, batch, idle);
+    batch_publish(batch, p->open ? p->fed : 0, batch->lent.output_count);
     if (batch_is_empty(batch) && !p->open)
         return;
     p->filling = p->spare;
