@@ -209,6 +209,8 @@ enum verdict sink_open(struct sink *sink, struct err *e)
     sink_stale(sink, &cause);
     // A handle that is only waiting for its init may go on; anything else is replaced.
     handle_close(sink);
+    if (sink->poisoned) // a limit lowered meanwhile refuses requests of small records too: batch.size has to follow
+        sink_topics_forget(sink->topics);
     if (sink_topics_describe(sink->topics, e) || handle_new(sink, e) || sink_topics_metadata(sink->topics, sink->rk, sink->handles, e) ||
         init_transactions(sink, e)) {
         handle_close(sink);

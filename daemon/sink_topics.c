@@ -19,7 +19,7 @@ enum {
 struct sink_topics {
     const struct config_pipeline *pipeline;
     struct onced_topic *lent;
-    int described;
+    int described, audited;
 };
 
 struct sink_topics *sink_topics_new(const struct config_pipeline *pipeline)
@@ -85,7 +85,7 @@ static void audit_entry(const char *topic, const char *name, const char *value)
         log_notice("audit: output topic %s is compacted: older records of a key will go", topic);
 }
 
-static void topic_described(struct onced_topic *topic, const rd_kafka_ConfigResource_t *resource)
+static void topic_described(struct onced_topic *topic, const rd_kafka_ConfigResource_t *resource, int audited)
 {
     size_t count;
     const rd_kafka_ConfigEntry_t **entries = rd_kafka_ConfigResource_configs(resource, &count);
@@ -95,7 +95,8 @@ static void topic_described(struct onced_topic *topic, const rd_kafka_ConfigReso
             continue;
         if (!strcmp(name, "max.message.bytes"))
             topic->max_message_bytes = atoi(value);
-        audit_entry(topic->name, name, value);
+        if (!audited)
+            audit_entry(topic->name, name, value);
     }
 }
 
@@ -144,7 +145,7 @@ static enum verdict result_read(struct sink_topics *topics, rd_kafka_t *rk, cons
                 log_warning("can't read the configuration of output topic %s (%s): taking max.message.bytes=%d", name,
                             rd_kafka_err2str(err), topics->lent[t].max_message_bytes);
             else
-                topic_described(&topics->lent[t], resources[i]);
+                topic_described(&topics->lent[t], resources[i], topics->audited);
         }
     }
     return OK;
@@ -201,7 +202,13 @@ enum verdict sink_topics_describe(struct sink_topics *topics, struct err *e)
     enum verdict verdict = describe(topics, rk, e);
     rd_kafka_destroy(rk);
     topics->described = verdict == OK;
+    topics->audited |= topics->described;
     return verdict;
+}
+
+void sink_topics_forget(struct sink_topics *topics)
+{
+    topics->described = 0;
 }
 
 static enum verdict metadata_read(struct sink_topics *topics, int i, const struct rd_kafka_metadata_topic *answer, struct err *e)

@@ -18,6 +18,8 @@ const struct onced_topic *sink_topics_lent(const struct sink_topics *topics);
 // Reads the topics' configuration, through a handle of its own, when it isn't known yet; makes topics that the pipeline declares with
 // `create`. Prints the start-up audit once. OK; RETRY: brokers away or a topic is missing.
 enum verdict sink_topics_describe(struct sink_topics *topics, struct err *e);
+// A record was refused: the limits may have changed, describe them anew.
+void sink_topics_forget(struct sink_topics *topics);
 // Refreshes partition counts through `rk`, which has `handles` for the topics. OK or RETRY: brokers away, topic missing or refused.
 enum verdict sink_topics_metadata(struct sink_topics *topics, rd_kafka_t *rk, rd_kafka_topic_t **handles, struct err *e);
 
