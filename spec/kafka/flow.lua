@@ -84,6 +84,16 @@ function Flow:through(group, topics, seconds)
    end, 50)
 end
 
+-- The committed offset of a partition that has one: right after a commit the broker may not tell it yet (its marker is still to come).
+function Flow:offset(group, topic, partition)
+   local offset, metadata
+   wait.till(("%s has an offset on %s"):format(group, topic), 10, function()
+      offset, metadata = self.witness:offset(group, topic, partition)
+      return offset
+   end, 20)
+   return offset, metadata
+end
+
 -- Waits until exactly `count` records are visible; more are an error at once.
 function Flow:visible(topic, count, seconds)
    local found
