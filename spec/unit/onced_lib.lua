@@ -29,6 +29,7 @@ end
 function lib.declare(headers)
    lib.cdef("file", "typedef struct _IO_FILE FILE;")
    lib.cdef("rdkafka", [[
+      typedef union { char bytes[40]; long alignment; } pthread_mutex_t; // glibc's on x86-64
       typedef struct rd_kafka_s rd_kafka_t; typedef struct rd_kafka_conf_s rd_kafka_conf_t;
       typedef struct rd_kafka_topic_s rd_kafka_topic_t; typedef struct rd_kafka_error_s rd_kafka_error_t;
    ]])
