@@ -113,7 +113,8 @@ enum verdict kafka_error(const char *doing, rd_kafka_error_t *error, struct err 
 static const struct {
     int16_t key;
     const char *name;
-} watched[KAFKA_WATCHED] = {{0, "Produce"}, {24, "AddPartitionsToTxn"}, {25, "AddOffsetsToTxn"}, {26, "EndTxn"}, {28, "TxnOffsetCommit"}};
+} watched[KAFKA_WATCHED] = {{0, "Produce"}, {24, "AddPartitionsToTxn"}, {25, "AddOffsetsToTxn"},
+                            {26, "EndTxn"}, {28, "TxnOffsetCommit"},    {13, "LeaveGroup"}};
 
 static int watched_index(int16_t key)
 {
@@ -170,6 +171,11 @@ const char *kafka_requests_unanswered(const struct kafka_requests *requests)
         if (atomic_load(&requests->sent[i]) != atomic_load(&requests->answered[i]))
             return watched[i].name;
     return NULL;
+}
+
+uint64_t kafka_requests_left(const struct kafka_requests *requests)
+{
+    return atomic_load(&requests->answered[watched_index(13)]);
 }
 
 // MurmurHash2 with the seed and tail of org.apache.kafka.common.utils.Utils.murmur2.

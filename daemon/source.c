@@ -56,6 +56,7 @@ static rd_kafka_conf_t *handle_conf(struct source *source, struct err *e)
     }
     rd_kafka_conf_set_rebalance_cb(conf, source_group_on_rebalance);
     rd_kafka_conf_set_opaque(conf, source);
+    kafka_requests_watch(conf, &source->requests);
     return conf;
 }
 
@@ -69,10 +70,8 @@ struct source *source_new(const struct config_pipeline *pipeline, const char *id
     pthread_mutex_init(&source->lock, NULL);
     source->partitions = partitions_new();
     rd_kafka_conf_t *conf = kafka_version_check(pipeline, e) ? NULL : handle_conf(source, e);
-    if (conf && !(source->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason))) {
-        rd_kafka_conf_destroy(conf);
-        err_set(e, HALT, 78, "consumer: %s", reason);
-    }
+    if (conf && !(source->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason)))
+        err_set(e, HALT, 78, "consumer: %s", reason); // conf leaks: below 2.13.0 destroying it with interceptors frees twice
     if (!source->rk) {
         source_free(&source);
         return NULL;

@@ -293,8 +293,11 @@ void source_leave(struct source *source, int leave_group, int timeout_ms)
     int64_t deadline = clock_ms() + timeout_ms;
     source->leaving = 1;
     if (leave_group) {
+        // The request goes out a while after the revoke, and not any more once the close has begun. Who hasn't joined doesn't leave.
+        int member = source->generation >= 0 && !source->fenced;
+        uint64_t left = kafka_requests_left(&source->requests);
         rd_kafka_unsubscribe(source->rk);
-        while (source_assigned(source) && clock_ms() < deadline) {
+        while ((source_assigned(source) || (member && kafka_requests_left(&source->requests) == left)) && clock_ms() < deadline) {
             rd_kafka_message_t *message = rd_kafka_consumer_poll(source->rk, 50);
             if (message)
                 rd_kafka_message_destroy(message);

@@ -4,6 +4,7 @@
 #include <librdkafka/rdkafka.h>
 #include <pthread.h>
 
+#include "kafka.h"
 #include "partitions.h"
 #include "source.h"
 #include "source_scout.h"
@@ -15,6 +16,7 @@ struct source {
     struct source_hooks hooks;
     rd_kafka_t *rk;
     rd_kafka_queue_t *queue;
+    struct kafka_requests requests; // when the group is left
     struct partitions *partitions;
     struct source_scout *scout;
     // the run of messages that is being filled in
