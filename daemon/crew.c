@@ -9,13 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "log.h"
 
 #ifndef STALL_LEAST_MS // specs have no half minute to wait
 #define STALL_LEAST_MS 30000
 #endif
-enum { FENCED_TWICE_MS = 60000 };
+enum {
+    FENCED_TWICE_MS = 60000,
+    FENCED_PAUSE_MS = 2000, // the other's start is over by then: otherwise both could fence each other twice, and both would halt
+};
 
 enum verdict crew_init(struct crew *crew, const struct config *config, const struct config_pipeline *pipeline, const char *directory,
                        struct err *e)
@@ -96,6 +100,8 @@ static __attribute__((format(printf, 4, 5))) void crew_halt(struct crew *crew, i
 static void child_restart_later(struct child *child, const char *end, int64_t now)
 {
     int64_t life = now - child->started_ms, wait = backoff_wait(&child->backoff, life);
+    if (child->fenced_ms >= child->started_ms)
+        wait = FENCED_PAUSE_MS + (now ^ getpid()) % FENCED_PAUSE_MS;
     child->due_ms = now + wait;
     child->restarts++;
     if (wait)

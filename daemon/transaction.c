@@ -32,6 +32,9 @@ static int pause_of(int attempt)
 
 int transaction_fenced(struct stats *stats)
 {
+    static atomic_int counted; // one takeover fences producer and consumer alike
+    if (atomic_exchange(&counted, 1))
+        return 0;
     int64_t now = clock_ms(), last = atomic_exchange(&stats->fenced_at, now);
     stats_add(&stats->fenced, 1);
     return last && now - last < FENCED_WINDOW_MS;
@@ -256,18 +259,19 @@ static enum verdict give_back(struct transaction *t, struct err *e)
     return RESEND;
 }
 
-static enum verdict fenced(struct transaction *t, struct err *e)
+// Has somebody else taken our name? Then this process, whose consumer is fenced too, has to go: *e says RESTART, or HALT (R1).
+static int is_fenced(struct transaction *t, struct err *e)
 {
-    // Our own time-out looks the same: it counts only within the transaction's time (R1).
+    // Our own time-out looks the same: it counts only within the transaction's time.
     if (!sink_error_is_fenced(e) || clock_ms() - sink_began(t->sink) >= t->pipeline->transaction.timeout_ms)
-        return RESTART;
-    if (!transaction_fenced(t->stats)) {
-        log_warning("fenced: another producer has taken this worker's transactional.id; taking it back once");
-        return RESTART;
-    }
-    return err_set(e, HALT, 78,
-                   "fenced twice within a minute: another instance runs under the name onced.%s.%s; give each host its own `instance`",
-                   t->pipeline->name, t->pipeline->instance);
+        return 0;
+    if (!transaction_fenced(t->stats))
+        e->verdict = RESTART;
+    else
+        err_set(e, HALT, 78,
+                "fenced twice within a minute: another instance runs under the name onced.%s.%s; give each host its own `instance`",
+                t->pipeline->name, t->pipeline->instance);
+    return 1;
 }
 
 static void committed(struct transaction *t, const struct batch *batch)
@@ -297,8 +301,8 @@ static enum verdict batch_bring(struct transaction *t, struct batch *batch, stru
         beat(t);
         if (verdict == RESEND)
             verdict = give_back(t, e);
-        if (verdict == RESTART && (verdict = fenced(t, e)) == RESTART)
-            verdict = outcome_find(t, batch, e);
+        if (verdict == RESTART)
+            verdict = is_fenced(t, e) ? e->verdict : outcome_find(t, batch, e);
         switch (verdict) {
         case OK:
             return OK;
@@ -321,7 +325,7 @@ static enum verdict batch_bring(struct transaction *t, struct batch *batch, stru
     return err_set(e, RETRY, 0, "dropped");
 }
 
-static void settle(struct transaction *t, struct batch *batch)
+static enum verdict settle(struct transaction *t, struct batch *batch)
 {
     struct err e = {.verdict = OK};
     enum verdict verdict = batch_bring(t, batch, &e);
@@ -339,6 +343,7 @@ static void settle(struct transaction *t, struct batch *batch)
                    : verdict == HALT  ? MAILBOX_HALTED
                                       : MAILBOX_SPENT,
                    &e);
+    return verdict;
 }
 
 void *transaction_run(void *opaque)
@@ -350,8 +355,10 @@ void *transaction_run(void *opaque)
         producer_ready(t, 0, &e); // a spent handle is replaced at once, not when the next batch waits for it
         struct batch *batch = mailbox_take(t->mailbox, CALL_MS, &stop);
         beat(t);
-        if (batch)
-            settle(t, batch);
+        if (!batch)
+            continue;
+        enum verdict verdict = settle(t, batch);
+        stop = verdict == RESTART || verdict == HALT; // a new handle would only fence whoever has taken over our name
     }
     return NULL;
 }
