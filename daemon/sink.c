@@ -230,9 +230,6 @@ void sink_close(struct sink *sink)
 const char *sink_stale(const struct sink *sink, enum sink_cause *cause)
 {
     const char *request;
-    *cause = CAUSE_START;
-    if (!sink->open)
-        return "not open";
     *cause = CAUSE_FENCED;
     if (sink->fenced)
         return "fenced";
@@ -247,7 +244,8 @@ const char *sink_stale(const struct sink *sink, enum sink_cause *cause)
         return "a failed record may be in the log";
     if ((request = kafka_requests_unanswered(&sink->requests)) && GUARD("taint"))
         return request;
-    return NULL;
+    *cause = CAUSE_START; // last: of a handle that was closed the reason counts
+    return sink->open ? NULL : "not open";
 }
 
 static enum verdict noted(struct sink *sink, enum verdict verdict, struct err *e)

@@ -333,9 +333,9 @@ static enum verdict settle(struct transaction *t, struct batch *batch)
         committed(t, batch);
     else if (verdict == RETRY)
         stats_add(&t->stats->batches_dropped, 1);
-    if (verdict != OK)
-        sink_close(t->sink); // it may still refer to the batch's bytes, which go when it is settled
     enum sink_cause cause;
+    if (verdict != OK && sink_stale(t->sink, &cause))
+        sink_close(t->sink); // it may still refer to the batch's bytes, which go when it is settled
     mailbox_ready(t->mailbox, !sink_stale(t->sink, &cause));
     mailbox_settle(t->mailbox,
                    verdict == OK      ? MAILBOX_COMMITTED
