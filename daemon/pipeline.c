@@ -113,11 +113,11 @@ static enum verdict collect(struct pipeline *p, int timeout_ms, struct err *e)
     return e->verdict = HALT;
 }
 
-static void hand_over(struct pipeline *p, int idle)
+static void hand_over(struct pipeline *p, enum source_ends ends)
 {
     struct batch *batch = p->filling;
     must(p->spare);
-    source_seal(p->source, batch, idle);
+    source_seal(p->source, batch, ends);
     batch_publish(batch, p->open ? p->fed : 0, batch->lent.output_count);
     if (batch_is_empty(batch) && !p->open)
         return;
@@ -252,13 +252,13 @@ static enum verdict pipeline_turn(struct pipeline *p, struct err *e)
     if (p->halt.verdict)
         return *e = p->halt, HALT;
     if (is_due(p))
-        hand_over(p, 0);
+        hand_over(p, ENDS_BEHIND);
     else
         stream(p);
     if (p->spare && batch_is_empty(p->filling) && clock_ms() - p->idle_looked > IDLE_LOOK_MS) {
         p->idle_looked = clock_ms();
         if (source_has_idle(p->source))
-            hand_over(p, 1);
+            hand_over(p, ENDS_IDLE);
     }
     return OK;
 }
@@ -313,7 +313,7 @@ static enum verdict finish(struct pipeline *p, int64_t deadline, struct err *e)
         batch_truncate(p->filling, p->filling->transformed);
         p->rewind = 1; // of partitions that stay
     }
-    hand_over(p, 0);
+    hand_over(p, p->halt.verdict || p->rewind ? ENDS_NONE : *p->stop ? ENDS_ALL : ENDS_BEHIND);
     return settle(p, deadline, 0, e);
 }
 
@@ -323,6 +323,10 @@ static int on_change(void *opaque, enum source_change change)
     struct pipeline *p = opaque;
     struct err e = {.verdict = OK};
     int64_t deadline = clock_ms() + settle_ms(p);
+    if (!GUARD("settle")) { // what back has is left to the numbers of assignments (R3)
+        batch_renew(p, p->filling);
+        return 0;
+    }
     enum verdict verdict = change == SOURCE_LOST     ? drop_all(p, &e)
                            : change == SOURCE_REVOKE ? finish(p, deadline, &e)
                                                      : settle(p, deadline, 0, &e);

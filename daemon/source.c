@@ -242,7 +242,7 @@ static struct batch_offset *offset_entry(struct batch *batch, const struct parti
     return entry;
 }
 
-void source_seal(struct source *source, struct batch *batch, int idle)
+void source_seal(struct source *source, struct batch *batch, enum source_ends ends)
 {
     const struct onced_record *records = batch->lent.records;
     struct partition *partition = NULL;
@@ -257,11 +257,11 @@ void source_seal(struct source *source, struct batch *batch, int idle)
         offset_entry(batch, partition)->next = r->at + 1;
         partition->polled_ms = now;
     }
-    for (int i = 0; i < partitions_count(source->partitions) && GUARD("eof-offsets"); i++) {
+    for (int i = 0; i < partitions_count(source->partitions) && ends != ENDS_NONE && GUARD("eof-offsets"); i++) {
         partition = partitions_at(source->partitions, i);
         if (!partition->assigned || partition->eof <= partition->handed || partition->eof < partition->next)
             continue;
-        if (partition->polled_ms == now || (idle && now - partition->polled_ms > IDLE_MS))
+        if (partition->polled_ms == now || ends == ENDS_ALL || (ends == ENDS_IDLE && now - partition->polled_ms > IDLE_MS))
             offset_entry(batch, partition)->next = partition->eof;
     }
     for (int32_t i = 0; i < batch->offset_count; i++)

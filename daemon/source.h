@@ -34,9 +34,15 @@ enum verdict source_subscribe(struct source *source, struct err *e);
 enum verdict source_fill(struct source *source, struct batch **filling, int32_t records, int64_t bytes, int wait_ms, struct err *e);
 // Any thread: ends a source_fill that waits.
 void source_wake(struct source *source);
+enum source_ends {
+    ENDS_NONE,   // something that was polled isn't in a batch (any more): an end of a log lies behind it
+    ENDS_BEHIND, // of the partitions that the batch has records of
+    ENDS_IDLE,   // and of those that have gone idle behind markers
+    ENDS_ALL,    // of all: nobody will come by here again
+};
 // Writes into the batch the offsets that its transformed records and the ends of logs behind them lead to (R2). All polled records must
-// be transformed. idle != 0: also those of partitions that have gone idle behind markers.
-void source_seal(struct source *source, struct batch *batch, int idle);
+// be transformed, but with ENDS_NONE.
+void source_seal(struct source *source, struct batch *batch, enum source_ends ends);
 // Is there a partition that has gone idle behind markers which aren't in the group's offsets yet?
 int source_has_idle(struct source *source);
 // Drops everything polled and goes on from the group's committed offsets (R8). OK, RETRY, RESTART or HALT.

@@ -65,6 +65,28 @@ describe("policies", function()
          flow.stopped(d)
       end)
 
+      it("commits nothing behind the poison record though the end of the log was seen before Lua came to it", function()
+         f:topics { ["slow.in"] = 1, ["slow.out"] = 1 }
+         local list = values(400, { [390] = "boom" })
+         w:send("slow.in", list, { transaction = "commit", id = "slow" })
+         local p = { from = "slow.in", to = "slow.out", lua = [[
+            return function(r)
+               local till = os.clock() + 0.003
+               while os.clock() < till do end
+               if r.value == "boom" then error "boom" end
+               return r
+            end]] }
+         local d = f:run("slow", p)
+         assert.are.equal(65, d:wait(30))
+         assert.are.equal(389, (f:offset("slow", "slow.in")))
+         p.lua = nil
+         flow.rewrite(d, "slow", p)
+         d:start()
+         f:through("slow", "slow.in")
+         assert.are.same(list, w:values "slow.out")
+         flow.stopped(d)
+      end)
+
       it("of one pipeline leaves another running, and the exit code tells of it", function()
          f:topics { ["one.in"] = 1, ["one.out"] = 1, ["two.in"] = 1, ["two.out"] = 1 }
          w:send("one.in", { "boom" })
