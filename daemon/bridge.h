@@ -102,3 +102,73 @@ void onced_record_dropped(struct onced_turn *turn);
 int64_t onced_now(void); // wall clock, milliseconds since 1970
 // A log line of the script; level as in syslog (3 error, 4 warning, 6 info).
 void onced_log(int level, const char *text, int64_t size);
+
+// --- JSON: a document is the text itself and an index of its values; edits are kept apart until the text is composed ------------------
+
+// The first nine are what nodes are; onced_json_get and _value answer with any (a number's size decides between the last three).
+enum {
+    ONCED_JSON_MISSING,
+    ONCED_JSON_NULL,
+    ONCED_JSON_FALSE,
+    ONCED_JSON_TRUE,
+    ONCED_JSON_STRING,
+    ONCED_JSON_ARRAY,
+    ONCED_JSON_OBJECT,
+    ONCED_JSON_KEY, // its value is the next node
+    ONCED_JSON_NUMBER,
+    ONCED_JSON_INT64,  // beyond 2^53 only
+    ONCED_JSON_UINT64, // beyond INT64_MAX only
+    ONCED_JSON_FAILED = -1,
+};
+
+struct onced_json_node {
+    uint32_t at, end; // its bytes in the text, quotes included
+    uint32_t next;    // the node behind this one and all that is in it
+    uint16_t kind;
+    uint16_t flags; // a string or key with escapes; a number without fraction and exponent
+};
+
+struct onced_json_buffer {
+    char *data;
+    int64_t size, capacity;
+};
+
+struct onced_json {
+    const char *text; // what the nodes speak of
+    int64_t size;
+    struct onced_json_node *nodes; // [0] is the whole; a container's first child follows it
+    struct onced_json_buffer out;  // what was put: values of edits, or an encoded text
+    int64_t composed_size;         // of the text with its edits
+    const char *error;             // of the call that failed, static text
+    int64_t error_at;              // the byte it speaks of, from 0; -1: none
+    const char *data;              // what get and value found: a string without its quotes and escapes,
+    int64_t data_size;
+    double number;     // a number,
+    int64_t integer;   // an INT64, or the bits of a UINT64,
+    int32_t node;      // the node of a container
+    int32_t edits;     // not composed yet
+    int64_t size_most; // limits of what is opened
+    int32_t depth_most;
+    int32_t record, generation; // Lua's note of whose text it is
+};
+
+struct onced_json *onced_json_new(void); // NULL: out of memory
+void onced_json_free(struct onced_json *json);
+// Checks and indexes `text`, which must stay until the next open. 0, or -1 with error.
+int onced_json_open(struct onced_json *json, const char *text, int64_t size);
+// The value that a JSON Pointer names: its kind, MISSING or FAILED.
+int onced_json_get(struct onced_json *json, const char *pointer, int64_t pointer_size);
+int onced_json_value(struct onced_json *json, int32_t node);
+// What was put since the last edit becomes the value there: replaced, added to an object, or appended to an array ("/list/-").
+int onced_json_set(struct onced_json *json, const char *pointer, int64_t pointer_size);
+int onced_json_remove(struct onced_json *json, const char *pointer, int64_t pointer_size); // 1: it was there
+// Writes the text with its edits, composed_size bytes. The document stays as it is.
+void onced_json_compose(const struct onced_json *json, char *to);
+// The text with its edits becomes what the nodes speak of.
+int onced_json_settle(struct onced_json *json);
+// Append to `out`: 0, or -1 with error; `raw` is the caller's to get right.
+int onced_json_put(struct onced_json *json, const char *raw, int64_t size);
+int onced_json_put_string(struct onced_json *json, const char *text, int64_t size);
+int onced_json_put_number(struct onced_json *json, double number);
+int onced_json_put_int64(struct onced_json *json, int64_t number);
+int onced_json_put_uint64(struct onced_json *json, uint64_t number);
