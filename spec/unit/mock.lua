@@ -52,7 +52,8 @@ int pthread_join(unsigned long, void **);
 ]])
 
 local mock = { PRODUCE = 0, END_TXN = 26, ADD_PARTITIONS = 24, ADD_OFFSETS = 25, TXN_OFFSET_COMMIT = 28, INIT = 22, METADATA = 3,
-   TRANSPORT = -195, C = C, driver = driver, group = stub.group_stub }
+   TRANSPORT = -195, C = C, driver = driver, group = stub.group_stub,
+   stub = stub } -- a library that nobody refers to is unloaded
 
 local function client(kind, settings)
    local conf = C.rd_kafka_conf_new()
