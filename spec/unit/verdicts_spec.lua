@@ -244,10 +244,18 @@ describe("verdict", function()
          ["old message format"] = { mock.TXN_OFFSET_COMMIT, OLD_FORMAT },
       } do
          it("fatal (" .. name .. "): RESTART", function()
-            if case.before then c:push(case[1], case[2]) end
-            local batch = sent()
-            if not case.before then c:push(case[1], case[2]) end
-            assert.equal("RESTART", s:offsets(batch), s:text())
+            local batch, verdict
+            if case.before then
+               batch = begun()
+               c:push(case[1], case[2])
+               assert.equal("OK", s:send(batch))
+               verdict = s:flush() -- may know already
+            else
+               batch, verdict = sent(), "OK"
+               c:push(case[1], case[2])
+            end
+            if verdict == "OK" then verdict = s:offsets(batch) end
+            assert.equal("RESTART", verdict, s:text())
             assert.equal(case.fenced and 1 or 0, C.sink_error_is_fenced(s.e))
             assert.equal(case.fenced and "fenced" or "unknown", cause())
          end)
