@@ -15,7 +15,10 @@ describe("late request", function()
    local s, px
    local number = 0
    setup(function()
-      s = scene.start { proxied = true }
+      -- Kafka 3.x's group coordinator refuses a late TxnOffsetCommit too, but over it forgets the offset that the present transaction has
+      -- sent, until it is loaded anew (3.9.1; its log is right). The coordinator of 4.0 doesn't; 3.9 has it behind this setting.
+      local is_old = (os.getenv "ONCED_KAFKA_VERSION" or ""):find "^3%."
+      s = scene.start { proxied = true, properties = is_old and { ["group.coordinator.rebalance.protocols"] = "classic,consumer" } or nil }
       px = proxy.start(s.kafka)
    end)
    teardown(function()
