@@ -69,12 +69,13 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *report, void *
 
 struct sink *sink_new(const struct config_pipeline *pipeline, const char *id, struct stats *stats, struct err *e)
 {
+    const char *number = strrchr(id, '.');
     struct sink *sink = calloc(1, sizeof *sink);
     must(sink);
     sink->pipeline = pipeline;
     sink->id = id;
     sink->stats = stats;
-    sink->topics = sink_topics_new(pipeline);
+    sink->topics = sink_topics_new(pipeline, number && !strcmp(number, ".0"));
     sink->handles = calloc((size_t)pipeline->topic_count + 1, sizeof *sink->handles);
     must(sink->topics && sink->handles);
     (void)e;

@@ -8,6 +8,7 @@
 
 #include "kafka.h"
 #include "log.h"
+#include "sink_audit.h"
 
 enum {
     ADMIN_MS = 5000,
@@ -22,11 +23,12 @@ struct sink_topics {
     int described, audited;
 };
 
-struct sink_topics *sink_topics_new(const struct config_pipeline *pipeline)
+struct sink_topics *sink_topics_new(const struct config_pipeline *pipeline, int audit)
 {
     struct sink_topics *topics = calloc(1, sizeof *topics);
     must(topics);
     topics->pipeline = pipeline;
+    topics->audited = !audit;
     topics->lent = calloc((size_t)pipeline->topic_count + 1, sizeof *topics->lent);
     must(topics->lent);
     for (int i = 0; i < pipeline->topic_count; i++) {
@@ -74,17 +76,6 @@ int sink_topics_permanent(int code)
            code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || code == RD_KAFKA_RESP_ERR__INVALID_ARG;
 }
 
-// R9: what the promise rests on, said once.
-static void audit_entry(const char *topic, const char *name, const char *value)
-{
-    if (!strcmp(name, "min.insync.replicas") && atoi(value) < 2)
-        log_notice("audit: output topic %s: min.insync.replicas=%s: one lost disk can lose committed records", topic, value);
-    if (!strcmp(name, "unclean.leader.election.enable") && !strcmp(value, "true"))
-        log_warning("audit: output topic %s: unclean.leader.election.enable=true: a failover can lose committed records", topic);
-    if (!strcmp(name, "cleanup.policy") && strstr(value, "compact"))
-        log_notice("audit: output topic %s is compacted: older records of a key will go", topic);
-}
-
 static void topic_described(struct onced_topic *topic, const rd_kafka_ConfigResource_t *resource, int audited)
 {
     size_t count;
@@ -96,7 +87,7 @@ static void topic_described(struct onced_topic *topic, const rd_kafka_ConfigReso
         if (!strcmp(name, "max.message.bytes"))
             topic->max_message_bytes = atoi(value);
         if (!audited)
-            audit_entry(topic->name, name, value);
+            sink_audit_topic(topic->name, name, value);
     }
 }
 
@@ -200,6 +191,8 @@ enum verdict sink_topics_describe(struct sink_topics *topics, struct err *e)
         return err_set(e, HALT, 78, "producer: %s", reason);
     }
     enum verdict verdict = describe(topics, rk, e);
+    if (!verdict && !topics->audited)
+        sink_audit_cluster(rk, topics->pipeline);
     rd_kafka_destroy(rk);
     topics->described = verdict == OK;
     topics->audited |= topics->described;

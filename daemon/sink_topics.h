@@ -10,13 +10,14 @@
 
 struct sink_topics;
 
-struct sink_topics *sink_topics_new(const struct config_pipeline *pipeline);
+// audit != 0: the start-up audit is printed once (by one worker of a pipeline).
+struct sink_topics *sink_topics_new(const struct config_pipeline *pipeline, int audit);
 void sink_topics_free(struct sink_topics **topics);
 // The array that transforms and batches see; stable for the life of `topics`.
 const struct onced_topic *sink_topics_lent(const struct sink_topics *topics);
 
 // Reads the topics' configuration, through a handle of its own, when it isn't known yet; makes topics that the pipeline declares with
-// `create`. Prints the start-up audit once. OK; RETRY: brokers away or a topic is missing.
+// `create`. OK; RETRY: brokers away or a topic is missing.
 enum verdict sink_topics_describe(struct sink_topics *topics, struct err *e);
 // A record was refused: the limits may have changed, describe them anew.
 void sink_topics_forget(struct sink_topics *topics);
