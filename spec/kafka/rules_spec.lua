@@ -1,0 +1,239 @@
+-- The rules of membership and of dropped batches (R3, R8, R14; F65, F66), each on the real broker and each with its guard switched off:
+-- the spec has to see the difference, or it proves nothing.
+local process = require "spec.support.process"
+local proxy = require "spec.support.proxy"
+local scene = require "spec.kafka.scene"
+local wait = require "spec.support.wait"
+
+describe("rules", function()
+   local s, p
+   setup(function()
+      s = scene.start { proxied = true }
+      p = proxy.start(s.kafka)
+   end)
+   teardown(function()
+      if p then p:stop() end
+      if s then s:stop() end
+   end)
+   after_each(function()
+      s:clear()
+      p:drop()
+      p:refuse(false)
+   end)
+
+   -- A failpoint's file: while it exists, whoever gets to the point waits there; `reached` says that somebody did.
+   local Hold = {}
+   Hold.__index = Hold
+
+   local function hold(name)
+      local self = setmetatable({ path = ("build/spec/%d-%s.hold"):format(process.self(), name) }, Hold)
+      self:release()
+      os.remove(self.path .. ".reached")
+      return self
+   end
+
+   function Hold:set()
+      assert(io.open(self.path, "w")):close()
+      os.remove(self.path .. ".reached")
+   end
+
+   function Hold:release() os.remove(self.path) end
+
+   function Hold:reached(seconds)
+      wait.till(self.path .. ".reached", seconds or 20, function()
+         local file = io.open(self.path .. ".reached")
+         if file then file:close() end
+         return file ~= nil
+      end, 5)
+   end
+
+   -- --- F65 ------------------------------------------------------------------------------------------------------------------------
+   -- A second member joins a cooperative group while the first one's batch stands before its offsets. Returns the first one's log up to
+   -- the end of the revoke.
+   local function revoked_with_a_batch_underway(name, guard_off)
+      local case = s:case(name, { lines = "kafka: {consumer: {partition.assignment.strategy: cooperative-sticky}}",
+         transaction = "commit_every: 20ms, timeout: 10s" })
+      case:produce(400)
+      local offsets, revoke = hold(name .. "-offsets"), hold(name .. "-revoke")
+      local a = case:daemon { instance = "a", guard_off = guard_off,
+         failpoints = ("before-offsets=hold:%s,in-revoke=hold:%s"):format(offsets.path, revoke.path) }
+      case:through()
+      offsets:set()
+      case:load(1000)
+      offsets:reached()
+      revoke:set()
+      local b = case:daemon { instance = "b" }
+      revoke:reached()
+      revoke:release()
+      offsets:release()
+      b:wait_log("assigned partitions=2", 30)
+      a:wait_log("revoked partitions=2 left=2", 30)
+      case:finish()
+      case:through()
+      assert.are.equal(0, a:stop())
+      assert.are.equal(0, b:stop())
+      case:clean()
+      return a:log():match "^(.-)revoked partitions=2 left=2" -- what comes later isn't the batch that was underway
+   end
+
+   it("a cooperative revoke lets the batch underway end under the group's new generation (F65)", function()
+      local log = revoked_with_a_batch_underway "revoke"
+      assert.is_nil(log:match "ILLEGAL_GENERATION")
+      assert.is_nil(log:match "dropped")
+   end)
+
+   it("a cooperative revoke with the snapshot of the assignment loses the batch to its old generation", function()
+      local log = revoked_with_a_batch_underway("revoke-old", "snapshot-revoke")
+      assert.is_truthy(log:match "ILLEGAL_GENERATION")
+      assert.is_truthy(log:match "a batch was dropped")
+   end)
+
+   -- --- F66 ------------------------------------------------------------------------------------------------------------------------
+   -- a's brokers are out of reach until its session has ended, with a batch before its offsets. Then it is given back what it had; if
+   -- `between`, another member had it meanwhile. Returns the witness's verdict.
+   local function lost_and_given_back(name, between, guard_off)
+      local case = s:case(name, { input = "session_timeout: 6s", transaction = "commit_every: 50ms, timeout: 60s" })
+      local offsets, lost = hold(name .. "-offsets"), hold(name .. "-lost")
+      case:produce(400)
+      local a = case:daemon { instance = "a", bootstrap = p.bootstrap, guard_off = guard_off,
+         failpoints = ("before-offsets=hold:%s,in-revoke=hold:%s"):format(offsets.path, lost.path) }
+      case:through()
+      local b
+      if between then
+         b = case:daemon { instance = "b" }
+         b:wait_log("assigned partitions=2", 20)
+         a:wait_log("assigned partitions=2", 20)
+         os.remove(lost.path .. ".reached")
+      end
+      offsets:set()
+      case:produce(400)
+      offsets:reached()
+      a:mark()
+      p:refuse(true)
+      lost:reached(20)
+      if b then
+         b:wait_log("assigned partitions=4", 20)
+         case:produce(400)
+         wait.till("b's commits", 20, function() return case:committed() > 800 end)
+         assert.are.equal(0, b:stop())
+      end
+      local waits = not (guard_off or ""):match "settle"
+      if not waits then a:wait_log("lost partitions", 20) end
+      p:refuse(false)
+      if waits then offsets:release() end
+      a:wait_log("assigned partitions=4", 30)
+      if not waits then
+         case:produce(100) -- front is at work again
+         wait.sleep(500)
+         offsets:release()
+      end
+      case:through()
+      assert.are.equal(0, a:stop())
+      return case:verify(), a, case
+   end
+
+   for _, between in ipairs { false, true } do
+      local who = between and ", another member in between" or ""
+      local suffix = between and "-between" or ""
+
+      it("a batch whose partitions were lost and given back is dropped (F66)" .. who, function()
+         local v, a, case = lost_and_given_back("lost" .. suffix, between)
+         assert.is_true(v.ok, table.concat(v.examples, "\n"))
+         assert.is_truthy(a:log():match "a batch was dropped")
+         assert.is_true(v.outputs[case.output].aborted_copies > 0)
+      end)
+
+      it("the number of the assignment alone would drop it" .. who, function()
+         local v, a = lost_and_given_back("number" .. suffix, between, "settle")
+         assert.is_true(v.ok, table.concat(v.examples, "\n"))
+         assert.is_truthy(a:log():match "a batch was dropped")
+      end)
+
+      it("without either it would be committed, and its records again" .. who, function()
+         local v = lost_and_given_back("neither" .. suffix, between, "settle,assignment-number")
+         assert.is_false(v.ok)
+         assert.is_true(v.repeated > 0)
+      end)
+   end
+
+   -- --- R8 -------------------------------------------------------------------------------------------------------------------------
+   -- A batch is dropped because the group's offsets have moved while its outcome was in doubt (somebody set partition 1 back from 10 to
+   -- 5), and its successor is already transformed. Returns the values in partition 0 of the output, which nobody has touched.
+   local function dropped_with_a_successor(name, guard_off)
+      local case = s:case(name, { partitions = 2, transaction = "commit_every: 20ms, timeout: 3s" })
+      local ending = hold(name)
+      local function send(partition, from, to)
+         local records = {}
+         for i = from, to do records[#records + 1] = { value = tostring(i), partition = partition } end
+         s.witness:send(case.input, records)
+      end
+      send(0, 1, 10)
+      send(1, 1, 10)
+      local d = case:daemon { guard_off = guard_off, failpoints = "before-endtxn=hold:" .. ending.path }
+      case:through()
+      ending:set()
+      s.witness:send(case.input, { { value = "11", partition = 0 }, { value = "11", partition = 1 } }, { transaction = "commit" })
+      ending:reached()
+      send(0, 12, 20)
+      wait.till("the broker has aborted it", 20, function()
+         return #s.witness:transactions({ prefix = "onced." .. name .. "." }).transactions == 0
+      end, 100)
+      s.witness:commit_offset { group = name, topic = case.input, partition = 1, offset = 5, transactional = true }
+      d:mark()
+      ending:release()
+      d:wait_log("the group has moved, dropped", 20)
+      case:through()
+      assert.are.equal(0, d:stop())
+      local values = {}
+      for _, r in ipairs(s.witness:read(case.output)) do
+         if r.partition == 0 then values[#values + 1] = tonumber(r.value) end
+      end
+      return values
+   end
+
+   local function numbers(n)
+      local out = {}
+      for i = 1, n do out[i] = i end
+      return out
+   end
+
+   it("a dropped batch takes its successor with it (R8)", function()
+      assert.are.same(numbers(20), dropped_with_a_successor "successor")
+   end)
+
+   it("a successor that stays would be out of order and repeated", function()
+      assert.is_true(#dropped_with_a_successor("successor-stays", "drop-successor") > 20)
+   end)
+
+   -- --- R14 ------------------------------------------------------------------------------------------------------------------------
+   -- Produce requests and answers seen between a transaction's offsets and its end.
+   local function records_beside_offsets(name, guard_off)
+      local case = s:case(name)
+      case:produce(200)
+      p:log()
+      local d = case:daemon { bootstrap = p.bootstrap, guard_off = guard_off }
+      case:through()
+      local beside, offsets, ending = 0, 0, false
+      for _, e in ipairs(p:log()) do
+         if e.key == proxy.ADD_OFFSETS and e.ev == "req" then
+            offsets, ending = offsets + 1, true
+         elseif e.key == proxy.END_TXN and e.ev == "req" then
+            ending = false
+         elseif e.key == proxy.PRODUCE and ending then
+            beside = beside + 1
+         end
+      end
+      assert.are.equal(0, d:stop())
+      case:clean()
+      assert.is_true(offsets > 0)
+      return beside
+   end
+
+   it("offsets wait for the answers of all records (R14)", function()
+      assert.are.equal(0, records_beside_offsets "flush")
+   end)
+
+   it("offsets that don't wait go beside records", function()
+      assert.is_true(records_beside_offsets("no-flush", "flush") > 0)
+   end)
+end)
