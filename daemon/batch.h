@@ -33,6 +33,7 @@ struct batch {
     struct batch_headers *headers; // one a record, made when the first is asked for
     int32_t headers_capacity;
     int32_t record_capacity;
+    int32_t stretches;   // outputs may come from any record of the stretch before their source (process_batch)
     int32_t transformed; // records [0, transformed) have been through Lua
     int64_t input_bytes; // keys and values consumed
     int64_t opened_ms;   // monotonic, of the first record

@@ -76,6 +76,7 @@ struct onced_turn {
     int32_t current_last;       // with process_batch the end of the stretch being transformed, else current + 1
     int32_t topic, partition;   // of the note; topic -1: none yet
     int32_t outputs_per_record; // limit
+    int32_t stretches;          // the hook is process_batch: an output may come from any record of its stretch
 };
 
 // Room for `size` more contiguous bytes from arena_next on. 0, or -1 with *error set (static text).

@@ -50,6 +50,7 @@ static const struct refusal refusals[] = {
     {"partitioner", "has no effect: keys go where Java's partitioner puts them (murmur2)"},
     {"log.queue", CALLBACK},
     {"enabled_events", CALLBACK},
+    {"topic.blacklist", "would leave subscribed topics unread; name the topics in input.topics"},
     {"plugin.library.paths", "would load code into the process that holds the promise"},
     {NULL, NULL},
 };

@@ -205,8 +205,7 @@ static enum verdict wait_for_back(struct pipeline *p, struct err *e)
         return mailbox_wait_sent(p->mailbox, AHEAD, WAIT_MS) ? (p->full_since = 0, OK) : OK;
     if (now - p->full_since < FULL_MS)
         return collect(p, WAIT_MS, e);
-    if (!p->paused)
-        source_pause(p->source, p->paused = 1);
+    source_pause(p->source, p->paused = 1); // each time: a rebalance may have brought partitions
     return source_fill(p->source, &p->filling, p->filling->lent.record_count + 1, INT64_MAX, WAIT_MS, e);
 }
 
@@ -214,6 +213,7 @@ static enum verdict wait_for_back(struct pipeline *p, struct err *e)
 static enum verdict rewind_turn(struct pipeline *p, struct err *e)
 {
     enum verdict verdict = source_rewind(p->source, e);
+    batch_renew(p, p->filling); // also what the poll delivered after the callback that asked for this
     if (verdict == OK)
         p->rewind = 0;
     if (verdict != RETRY)
@@ -231,7 +231,7 @@ static enum verdict fill(struct pipeline *p, struct err *e)
     if (p->paused)
         source_pause(p->source, p->paused = 0);
     return source_fill(p->source, &p->filling, !backlog && limit > most ? most : limit,
-                       p->settings->transaction.max_bytes - b->lent.bytes + backlog, wait_of(p), e);
+                       backlog ? INT64_MAX : p->settings->transaction.max_bytes - b->lent.bytes, wait_of(p), e);
 }
 
 // One turn: collect what back has settled, fill a slice, transform it, hand the batch over when it is due.
@@ -241,7 +241,7 @@ static enum verdict pipeline_turn(struct pipeline *p, struct err *e)
     if (verdict)
         return verdict;
     if (p->rewind)
-        return p->spare ? rewind_turn(p, e) : OK;
+        return p->spare ? rewind_turn(p, e) : collect(p, WAIT_MS, e);
     if (is_ahead(p))
         return wait_for_back(p, e);
     if ((verdict = fill(p, e)))
@@ -433,6 +433,7 @@ static enum pipeline_end ended(struct pipeline *p, enum verdict verdict, const s
     }
     snprintf(p->stats->reason, sizeof p->stats->reason, "%s", e->text);
     log_error("halted: %s", e->text);
+    p->halt.verdict = HALT; // a halted worker leaves the group, whatever leave_on_stop says
     drain(p);
     atomic_store(&p->stats->state, WORKER_HALTED);
     return PIPELINE_HALTED;

@@ -210,7 +210,7 @@ enum verdict sink_open(struct sink *sink, struct err *e)
     sink_stale(sink, &cause);
     // A handle that is only waiting for its init may go on; anything else is replaced.
     handle_close(sink);
-    if (sink->poisoned) // a limit lowered meanwhile refuses requests of small records too: batch.size has to follow
+    if (sink_poisoned(sink)) // a limit lowered meanwhile refuses requests of small records too: batch.size has to follow
         sink_topics_forget(sink->topics);
     if (sink_topics_describe(sink->topics, e) || handle_new(sink, e) || sink_topics_metadata(sink->topics, sink->rk, sink->handles, e) ||
         init_transactions(sink, e)) {
@@ -282,7 +282,7 @@ int64_t sink_began(const struct sink *sink)
 
 int sink_poisoned(const struct sink *sink)
 {
-    return sink->poisoned;
+    return sink->poisoned || sink->deliveries.permanent; // the reports are complete after an abort
 }
 
 enum verdict sink_begin(struct sink *sink, struct err *e)

@@ -78,7 +78,7 @@ struct source *source_new(const struct config_pipeline *pipeline, const char *id
     }
     rd_kafka_poll_set_consumer(source->rk); // one queue serves messages, errors and callbacks
     source->queue = rd_kafka_queue_get_consumer(source->rk);
-    source->scout = source_scout_new(source->rk, source->queue, pipeline);
+    source->scout = source_scout_new(source->rk, source->queue, pipeline, id);
     return source;
 }
 
@@ -93,6 +93,8 @@ void source_free(struct source **source)
         rd_kafka_queue_destroy(s->queue);
     if (s->rk)
         rd_kafka_destroy(s->rk);
+    if (s->surveyed)
+        rd_kafka_topic_partition_list_destroy(s->surveyed);
     partitions_free(&s->partitions);
     pthread_mutex_destroy(&s->lock);
     free(s);
@@ -101,6 +103,8 @@ void source_free(struct source **source)
 
 enum verdict source_subscribe(struct source *source, struct err *e)
 {
+    if (!source->surveyed && source_offsets_survey(source, e))
+        return e->verdict;
     rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(source->pipeline->input.topic_count);
     for (int i = 0; i < source->pipeline->input.topic_count; i++)
         rd_kafka_topic_partition_list_add(topics, source->pipeline->input.topics[i], RD_KAFKA_PARTITION_UA);

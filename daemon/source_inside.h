@@ -27,12 +27,14 @@ struct source {
     uint64_t serial;      // of the snapshot; 0: none yet
     int32_t generation;
     char member[256];
-    int changed;            // a rebalance callback ran in this poll
-    int fenced;             // FENCED_INSTANCE_ID
-    int leaving;            // no partition is taken on any more
-    int resubscribing;      // unsubscribed in order to subscribe again (R13)
-    struct err failure;     // of a callback; its verdict is OK while all is well
-    long long error_logged; // log_due
+    int changed;                               // a rebalance callback ran in this poll
+    int fenced;                                // FENCED_INSTANCE_ID
+    int leaving;                               // no partition is taken on any more
+    int resubscribing;                         // unsubscribed in order to subscribe again (R13)
+    rd_kafka_topic_partition_list_t *surveyed; // the partitions that the subscription found before this member joined
+    int started;                               // the group had offsets then
+    struct err failure;                        // of a callback; its verdict is OK while all is well
+    long long error_logged;                    // log_due
 };
 
 // source_group.c
@@ -42,6 +44,8 @@ enum verdict source_group_resubscribe(struct source *source, struct err *e);
 enum verdict source_group_reassign(struct source *source, struct partition *const *entries, int count, struct err *e);
 
 // source_offsets.c
+// Before the first subscribe: what is there, and has the group started? OK or RESTART.
+enum verdict source_offsets_survey(struct source *source, struct err *e);
 // Fills list's offsets and metadata with the group's stable committed offsets. OK or RETRY.
 enum verdict source_offsets_committed(struct source *source, rd_kafka_topic_partition_list_t *list, int timeout_ms, struct err *e);
 // Resolves and commits the start of those without a committed offset (R7). OK, RETRY or HALT.

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "batch.h"
 #include "clock.h"
@@ -80,25 +81,55 @@ static int is_literal(const struct source *source, const char *topic)
     return 0;
 }
 
-// Does the group have an offset on any other topic that the subscription finds now?
-static enum verdict group_has_started(struct source *source, int *started, struct err *e)
+static int has_regex(const struct source *source)
 {
+    for (int i = 0; i < source->pipeline->input.topic_count; i++)
+        if (*source->pipeline->input.topics[i] == '^')
+            return 1;
+    return 0;
+}
+
+enum verdict source_offsets_survey(struct source *source, struct err *e)
+{
+    if (!has_regex(source)) { // a topic that is named takes `start`
+        source->surveyed = rd_kafka_topic_partition_list_new(1);
+        return OK;
+    }
+    // Asked before this worker joins: afterwards its fellows' first commits would make every topic look like a newcomer.
     const struct rd_kafka_metadata *metadata;
     rd_kafka_resp_err_t err = rd_kafka_metadata(source->rk, 1, NULL, &metadata, ASK_MS);
     if (err)
-        return err_set(e, RETRY, err, "the brokers don't answer: %s", rd_kafka_err2str(err));
+        return err_set(e, RESTART, err, "the input topics can't be listed: %s", rd_kafka_err2str(err));
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(16);
     for (int t = 0; t < metadata->topic_cnt; t++)
         if (source_scout_group_subscribes(source->pipeline, metadata->topics[t].topic))
             for (int p = 0; p < metadata->topics[t].partition_cnt; p++)
                 rd_kafka_topic_partition_list_add(list, metadata->topics[t].topic, metadata->topics[t].partitions[p].id);
     rd_kafka_metadata_destroy(metadata);
-    enum verdict verdict = list->cnt ? source_offsets_committed(source, list, ASK_MS, e) : OK;
-    *started = 0;
-    for (int i = 0; i < list->cnt && !verdict; i++)
-        *started |= list->elems[i].offset >= 0;
-    rd_kafka_topic_partition_list_destroy(list);
-    return verdict;
+    enum verdict verdict = OK;
+    for (int64_t deadline = clock_ms() + 2 * source->pipeline->transaction.timeout_ms;
+         list->cnt;) { // a crashed one's transaction may be open
+        atomic_store(&source->stats->front_beat, clock_ms());
+        if ((verdict = source_offsets_committed(source, list, ASK_MS, e)) == OK || clock_ms() > deadline)
+            break;
+        usleep(100000);
+    }
+    if (verdict) {
+        rd_kafka_topic_partition_list_destroy(list);
+        return e->verdict = RESTART;
+    }
+    for (int i = 0; i < list->cnt; i++)
+        source->started |= list->elems[i].offset >= 0;
+    source->surveyed = list;
+    return OK;
+}
+
+static int was_surveyed(const struct source *source, const char *topic)
+{
+    for (int i = 0; i < source->surveyed->cnt; i++)
+        if (!strcmp(source->surveyed->elems[i].topic, topic))
+            return 1;
+    return 0;
 }
 
 // Answers whether a topic's partition without an offset is a newcomer, which starts at its beginning, and the count to commit along.
@@ -115,17 +146,17 @@ static enum verdict newcomer_tell(struct source *source, const rd_kafka_topic_pa
     for (int i = 0; i < siblings->cnt && !verdict; i++)
         if (siblings->elems[i].offset >= 0) {
             started = 1;
-            if (metadata_count(&siblings->elems[i]) > then)
-                then = metadata_count(&siblings->elems[i]);
+            int seen = metadata_count(&siblings->elems[i]);
+            if (seen && (!then || seen < then)) // two workers may have counted while the topic grew
+                then = seen;
         }
     rd_kafka_topic_partition_list_destroy(siblings);
     *newcomer = then && element->partition >= then;
     *count = then ? then : now;
     if (verdict || started || is_literal(source, element->topic))
         return verdict;
-    verdict = group_has_started(source, &started, e); // a topic that a regex finds after the group has started
-    *newcomer = started;
-    return verdict;
+    *newcomer = source->started || !was_surveyed(source, element->topic); // a topic that a regex finds after the group has started
+    return OK;
 }
 
 static enum verdict start_query(struct source *source, rd_kafka_topic_partition_t *element, enum config_start start, struct err *e)

@@ -28,12 +28,14 @@ struct source_scout {
     rd_kafka_t *rk;
     rd_kafka_queue_t *queue;
     const struct config_pipeline *pipeline;
+    const char *id;
     pthread_t thread;
     pthread_mutex_t lock; // guards `assigned`
     rd_kafka_topic_partition_list_t *assigned;
     int turn; // which partition's broker is woken next
     int wakes;
     _Atomic int stop, done, finding;
+    _Atomic int findings; // in a row: what subscribing anew doesn't cure is looked at less and less
     _Atomic uint64_t polled;
     _Atomic int64_t check_at; // monotonic ms
 };
@@ -63,13 +65,17 @@ static void group_check(struct source_scout *scout)
     if (now < atomic_load(&scout->check_at) || !GUARD("static-check"))
         return;
     atomic_store(&scout->check_at, now + CHECK_MS);
-    if (!source_scout_group_is_whole(scout->rk, scout->pipeline)) {
+    if (!source_scout_group_is_whole(scout->rk, scout->pipeline, scout->id)) {
         // Once more: the group may just be about to rebalance by itself.
         for (int waited = 0; waited < again_ms && !atomic_load(&scout->stop); waited += REST_MS)
             usleep(REST_MS * 1000);
-        if (!atomic_load(&scout->stop) && !source_scout_group_is_whole(scout->rk, scout->pipeline))
+        if (!atomic_load(&scout->stop) && !source_scout_group_is_whole(scout->rk, scout->pipeline, scout->id)) {
+            atomic_fetch_add(&scout->findings, 1);
             atomic_store(&scout->finding, 1);
+            return;
+        }
     }
+    atomic_store(&scout->findings, 0);
 }
 
 static void *scout_run(void *opaque)
@@ -89,13 +95,14 @@ static void *scout_run(void *opaque)
     return NULL;
 }
 
-struct source_scout *source_scout_new(rd_kafka_t *rk, rd_kafka_queue_t *queue, const struct config_pipeline *pipeline)
+struct source_scout *source_scout_new(rd_kafka_t *rk, rd_kafka_queue_t *queue, const struct config_pipeline *pipeline, const char *id)
 {
     struct source_scout *scout = calloc(1, sizeof *scout);
     must(scout);
     scout->rk = rk;
     scout->queue = queue;
     scout->pipeline = pipeline;
+    scout->id = id;
     scout->wakes = kafka_version_below(2, 2, 0);
     atomic_store(&scout->check_at, INT64_MAX);
     pthread_mutex_init(&scout->lock, NULL);
@@ -128,7 +135,8 @@ void source_scout_assigned(struct source_scout *scout, const rd_kafka_topic_part
         rd_kafka_topic_partition_list_destroy(scout->assigned);
     scout->assigned = rd_kafka_topic_partition_list_copy(list);
     pthread_mutex_unlock(&scout->lock);
-    atomic_store(&scout->check_at, clock_ms() + CHECK_FIRST_MS);
+    int findings = atomic_load(&scout->findings);
+    atomic_store(&scout->check_at, clock_ms() + ((int64_t)CHECK_FIRST_MS << (findings < 9 ? findings : 9)));
 }
 
 void source_scout_polled(struct source_scout *scout, int records)

@@ -10,7 +10,8 @@
 
 struct source_scout;
 
-struct source_scout *source_scout_new(rd_kafka_t *rk, rd_kafka_queue_t *queue, const struct config_pipeline *pipeline);
+// `id` is the group.instance.id; it and `pipeline` must outlive the scout.
+struct source_scout *source_scout_new(rd_kafka_t *rk, rd_kafka_queue_t *queue, const struct config_pipeline *pipeline, const char *id);
 // Ends the thread, unless it sits in a call: then it is left behind and *scout leaks on purpose.
 void source_scout_free(struct source_scout **scout);
 // Front: what is assigned now, so that the brokers' threads can be woken. Copied.

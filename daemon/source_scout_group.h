@@ -6,7 +6,7 @@
 #include "config.h"
 
 // Blocks for a few seconds at most. 1: whole, or it can't be told now (the group rebalances, brokers are away); 0: a partition is unread,
-// or a member reads a topic outside the subscription.
-int source_scout_group_is_whole(rd_kafka_t *rk, const struct config_pipeline *pipeline);
+// or this member (group.instance.id `id`) was given a topic outside the subscription: other members may run another configuration.
+int source_scout_group_is_whole(rd_kafka_t *rk, const struct config_pipeline *pipeline, const char *id);
 // Does the pipeline's subscription cover the topic? A leading ^ is a POSIX extended regex, as librdkafka reads it.
 int source_scout_group_subscribes(const struct config_pipeline *pipeline, const char *topic);

@@ -16,6 +16,7 @@ enum {
     CALL_MS = 500,        // one call into the sink; between calls a drop is noticed
     PAUSE_FIRST_MS = 100, // before a batch is sent again
     PAUSE_MOST_MS = 5000,
+    BLOCKED_ATTEMPTS = 3, // a batch that failed so often: the output is called blocked
     FENCED_WINDOW_MS = 60000,
 };
 
@@ -55,6 +56,12 @@ static void blocked(struct transaction *t, const struct err *e)
     atomic_store(&t->stats->state, WORKER_BLOCKED);
 }
 
+static void unblocked(struct transaction *t)
+{
+    if (atomic_load(&t->stats->state) == WORKER_BLOCKED)
+        atomic_store(&t->stats->state, WORKER_RUNNING);
+}
+
 // 0. A producer that is fit for a begin. OK, RETRY: dropped or told to stop meanwhile, or HALT.
 static enum verdict producer_ready(struct transaction *t, int wait, struct err *e)
 {
@@ -80,8 +87,8 @@ static enum verdict producer_ready(struct transaction *t, int wait, struct err *
         if (mailbox_is_dropped(t->mailbox))
             return RETRY;
     }
-    if (atomic_load(&t->stats->state) == WORKER_BLOCKED)
-        atomic_store(&t->stats->state, WORKER_RUNNING);
+    if (t->attempt < BLOCKED_ATTEMPTS)
+        unblocked(t);
     mailbox_ready(t->mailbox, 1);
     return OK;
 }
@@ -189,8 +196,10 @@ static enum verdict outcome_find(struct transaction *t, const struct batch *batc
     enum verdict verdict = producer_ready(t, 1, e);
     if (verdict)
         return verdict;
-    if (!t->closed) // commit wasn't called, and the new handle has aborted what was open
+    if (!t->closed) { // commit wasn't called, and the new handle has aborted what was open
+        t->attempt++;
         return err_set(e, RESEND, 0, "%s", why.text);
+    }
     for (int try = 0;; try++) {
         if (mailbox_is_dropped(t->mailbox) || !source_owns(t->source, batch))
             return err_set(e, RETRY, 0, "its partitions are held no more");
@@ -204,7 +213,11 @@ static enum verdict outcome_find(struct transaction *t, const struct batch *batc
                                        : "the group has moved, dropped");
     if (found == FOUND_OTHER)
         return err_set(e, RETRY, 0, "the group's offsets are neither before nor after the batch");
-    return found == FOUND_NEXT ? OK : RESEND;
+    if (found == FOUND_NEXT)
+        return OK;
+    *e = why;
+    t->attempt++;
+    return RESEND;
 }
 
 // R15: which record is it, and what does the policy say? Mends the batch. OK: send it again; HALT.
@@ -245,6 +258,14 @@ static void group_wait(struct transaction *t)
     }
 }
 
+static void failed_once_more(struct transaction *t, const struct err *e)
+{
+    if (++t->attempt == 1 || t->attempt % 10 == 0)
+        log_notice("aborted, will send the batch again: %s", e->text);
+    if (t->attempt >= BLOCKED_ATTEMPTS)
+        blocked(t, e);
+}
+
 // An attempt came back with RESEND before commit was called: abort makes it certain.
 static enum verdict give_back(struct transaction *t, struct err *e)
 {
@@ -253,9 +274,8 @@ static enum verdict give_back(struct transaction *t, struct err *e)
     beat(t);
     if (verdict != OK)
         return verdict;
-    if (++t->attempt == 1 || t->attempt % 10 == 0)
-        log_notice("aborted, will send the batch again: %s", why.text);
     *e = why;
+    failed_once_more(t, e);
     return RESEND;
 }
 
@@ -277,6 +297,7 @@ static int is_fenced(struct transaction *t, struct err *e)
 static void committed(struct transaction *t, const struct batch *batch)
 {
     struct stats *s = t->stats;
+    unblocked(t);
     stats_add(&s->transactions, 1);
     stats_add(&s->committed_records, (uint64_t)batch->transformed);
     stats_add(&s->produced, (uint64_t)batch->lent.output_count);
@@ -292,7 +313,7 @@ static void committed(struct transaction *t, const struct batch *batch)
 // Brings one batch in. OK: committed; RETRY: dropped; RESTART: the process must go; HALT.
 static enum verdict batch_bring(struct transaction *t, struct batch *batch, struct err *e)
 {
-    for (t->attempt = 0; !mailbox_is_dropped(t->mailbox);) {
+    while (!mailbox_is_dropped(t->mailbox)) {
         enum verdict verdict = producer_ready(t, 1, e);
         if (verdict)
             return verdict;
@@ -329,6 +350,7 @@ static enum verdict settle(struct transaction *t, struct batch *batch)
 {
     struct err e = {.verdict = OK};
     enum verdict verdict = batch_bring(t, batch, &e);
+    t->attempt = 0;
     if (verdict == OK)
         committed(t, batch);
     else if (verdict == RETRY)

@@ -429,6 +429,7 @@ enum verdict transform_run(struct transform *t, struct batch *batch, int32_t cou
     t->turn.batch = &batch->lent;
     t->turn.generation = (int32_t)(batch->lent.number % INT32_MAX) + 1;
     t->turn.topic = t->turn.partition = t->note_topic = -1;
+    batch->stretches = t->turn.stretches;
     while (verdict == OK && batch->transformed < end && now - began < RUN_MS) {
         int32_t left = end - batch->transformed, slice = left < t->slice ? left : t->slice;
         int64_t before = now;
@@ -448,6 +449,10 @@ enum verdict transform_refuse(const struct config_pipeline *pipeline, struct bat
 {
     struct failure failure = {.kind = kind, .place = script_name(pipeline), .message = message, .message_size = strlen(message)};
     must(source >= 0 && source < batch->transformed);
+    if (batch->stretches) { // whose fault it is can't be told, and what the script made of the others must not go with it
+        failure.kind = "refused";
+        return failure_halt(batch, source, &failure, e);
+    }
     for (int32_t i = 0; i < batch->lent.output_count; i++)
         if (batch->lent.outputs[i].source == source && batch->lent.outputs[i].topic_index == pipeline->dlq_topic)
             return failure_halt(batch, source, &failure, e); // its dead letter is what was refused

@@ -236,6 +236,7 @@ function runner.load()
   local hooks, wrong = hooks_of(module)
   if not hooks then return host.script_name .. ": " .. wrong end
   process, process_batch, close = hooks.process, hooks.process_batch, hooks.close
+  turn.stretches = process_batch and 1 or 0
   local info = getinfo(process or process_batch, "S")
   if user:owns(info.source) then hook_place = ("%s:%d"):format(info.source:sub(2), info.linedefined) end
   out, returned = output.open(host.outputs)
