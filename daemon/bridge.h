@@ -135,7 +135,7 @@ struct onced_json_buffer {
 };
 
 struct onced_json {
-    const char *text; // what the nodes speak of
+    const char *text; // what the nodes speak of, NULL: nothing is open
     int64_t size;
     struct onced_json_node *nodes; // [0] is the whole; a container's first child follows it
     struct onced_json_buffer out;  // what was put: values of edits, or an encoded text
@@ -148,9 +148,10 @@ struct onced_json {
     int64_t integer;   // an INT64, or the bits of a UINT64,
     int32_t node;      // the node of a container
     int32_t edits;     // not composed yet
+    int64_t mark;      // out from here on isn't an edit's yet
     int64_t size_most; // limits of what is opened
     int32_t depth_most;
-    int32_t record, generation; // Lua's note of whose text it is
+    int32_t record, generation, changed; // Lua's note of whose text it is, and that it isn't as it came
 };
 
 struct onced_json *onced_json_new(void); // NULL: out of memory

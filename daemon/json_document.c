@@ -127,7 +127,7 @@ int json_walk(struct json_document *d, const char *pointer, int64_t size, struct
 {
     const char *p = pointer, *end = pointer + size;
     *place = (struct json_place){.node = 0, .parent = JSON_NONE};
-    if (d->node_count == 0)
+    if (!d->lent.text)
         return json_fail(d, "no document is open", -1);
     while (p < end) {
         if (*p != '/')

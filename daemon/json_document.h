@@ -33,7 +33,6 @@ struct json_document {
     uint64_t seed;                           // of the hash: nobody can choose keys that collide
     struct onced_json_buffer own, spare;     // settled texts
     struct onced_json_buffer scratch, other; // strings without escapes
-    int64_t mark;                            // lent.out from here on isn't an edit's yet
     struct json_edit edits[JSON_EDITS];
 };
 

@@ -9,7 +9,7 @@
 void json_edits_clear(struct json_document *d)
 {
     d->lent.edits = 0;
-    d->lent.out.size = d->mark = 0;
+    d->lent.out.size = d->lent.mark = 0;
     d->lent.composed_size = d->lent.size;
 }
 
@@ -55,8 +55,8 @@ int onced_json_settle(struct onced_json *json)
     d->own = settled;
     d->node_count = 0;
     // What was put for the next edit outlives this one's.
-    int64_t put = json->out.size - d->mark;
-    memmove(json->out.data, json->out.data + d->mark, (size_t)put);
+    int64_t put = json->out.size - d->lent.mark;
+    memmove(json->out.data, json->out.data + d->lent.mark, (size_t)put);
     int failed = json_index(d, d->own.data, json->composed_size);
     json_edits_clear(d);
     json->out.size = put;
@@ -74,7 +74,7 @@ static void edit_add(struct json_document *d, struct json_edit edit)
     d->lent.composed_size += edit.comma + (edit.value_end - edit.value) - edit.cut;
     if (edit.key_end > edit.value_end)
         d->lent.composed_size += edit.key_end - edit.value_end + 1;
-    d->mark = d->lent.out.size;
+    d->lent.mark = d->lent.out.size;
 }
 
 static int is_space(char c)
@@ -101,7 +101,7 @@ static int is_added_to(const struct json_document *d, int32_t container)
 
 static int edit_make(struct json_document *d, const struct json_place *place, struct json_edit *edit)
 {
-    *edit = (struct json_edit){.parent = JSON_NONE, .value = d->mark, .value_end = d->lent.out.size, .key_end = d->lent.out.size};
+    *edit = (struct json_edit){.parent = JSON_NONE, .value = d->lent.mark, .value_end = d->lent.out.size, .key_end = d->lent.out.size};
     if (place->node >= 0) {
         const struct onced_json_node *n = &d->lent.nodes[place->node];
         edit->at = n->at;
@@ -134,7 +134,7 @@ int onced_json_set(struct onced_json *json, const char *pointer, int64_t pointer
     if (!failed && json->edits == JSON_EDITS)
         failed = onced_json_settle(json) || json_walk(d, pointer, pointer_size, &place);
     if (failed || edit_make(d, &place, &edit)) {
-        json->out.size = d->mark;
+        json->out.size = d->lent.mark;
         return -1;
     }
     must(edit.value_end > edit.value);
@@ -151,9 +151,11 @@ static struct json_edit cut_make(const struct json_document *d, const struct jso
     if (next < parent->next) {
         to = nodes[next].at;
     } else if (first > place->parent + 1) {
-        while (d->lent.text[from - 1] != ',')
+        do // back over the comma
             from--;
-        from--;
+        while (d->lent.text[from] != ',');
+        while (is_space(d->lent.text[from - 1]))
+            from--;
     }
     return (struct json_edit){.at = from, .cut = to - from, .parent = JSON_NONE};
 }

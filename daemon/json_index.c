@@ -161,28 +161,29 @@ static inline void skip_space(struct reader *r)
         r->p++;
 }
 
-// Behind what isn't plain in a string: an escape, or a run of characters beyond ASCII. NULL: *error.
-static const char *special_end(const char *p, const char *end, uint16_t *flags, const char **error)
+// Passes what isn't plain in a string: an escape, or a run of characters beyond ASCII. -1: *p is the culprit, *error says why.
+static int pass_special(const char **p, const char *end, uint16_t *flags, const char **error)
 {
-    if (p == end) {
-        *error = "string without end";
-        return NULL;
-    }
-    if (*p == '\\') {
-        int size = json_escape_size(p, end, error);
+    *error = "string without end";
+    if (*p == end)
+        return -1;
+    if (**p == '\\') {
+        int size = json_escape_size(*p, end, error);
         *flags |= JSON_ESCAPED;
-        return size ? p + size : NULL;
+        *p += size;
+        return size ? 0 : -1;
     }
-    *error = (unsigned char)*p < 0x20 ? "control character in a string" : "invalid UTF-8";
-    if ((unsigned char)*p < 0x20)
-        return NULL;
-    while (p < end && (unsigned char)*p >= 0x80) {
-        int size = json_utf8_size(p, end);
+    *error = "control character in a string";
+    if ((unsigned char)**p < 0x20)
+        return -1;
+    *error = "invalid UTF-8";
+    while (*p < end && (unsigned char)**p >= 0x80) {
+        int size = json_utf8_size(*p, end);
         if (!size)
-            return NULL;
-        p += size;
+            return -1;
+        *p += size;
     }
-    return p;
+    return 0;
 }
 
 // Behind the closing quote of the string that starts at r->p; NULL: failed.
@@ -193,13 +194,11 @@ static inline const char *string_end(struct reader *r, uint16_t *flags)
         p = json_plain_end(p, r->end);
         if (p < r->end && *p == '"')
             return p + 1;
-        const char *next = special_end(p, r->end, flags, &error);
-        if (!next) {
+        if (pass_special(&p, r->end, flags, &error)) {
             r->p = p;
             failed(r, error);
             return NULL;
         }
-        p = next;
     }
 }
 
@@ -352,7 +351,7 @@ static int read_all(struct reader *r)
 
 static int begin(struct json_document *d, int64_t size)
 {
-    d->node_count = d->key_count = 0;
+    d->key_count = 0;
     if (size > d->lent.size_most || size > INT32_MAX)
         return json_fail(d, "too large", -1);
     if (!d->slots && slots_grow(d))
@@ -364,22 +363,28 @@ static int begin(struct json_document *d, int64_t size)
     return 0;
 }
 
+static int index_make(struct reader *r)
+{
+    if (begin(r->document, r->end - r->text))
+        return -1;
+    if (r->end - r->text >= 3 && memcmp(r->text, "\xEF\xBB\xBF", 3) == 0)
+        return failed(r, "a byte order mark");
+    skip_space(r);
+    if (read_all(r))
+        return -1;
+    skip_space(r);
+    return r->p < r->end ? failed(r, "something follows the value") : 0;
+}
+
 int json_index(struct json_document *document, const char *text, int64_t size)
 {
-    struct reader r = {
-        .document = document, .nodes = document->lent.nodes, .text = text, .p = text, .end = text + size, .open = NOTHING_OPEN};
-    document->lent.text = text;
+    struct reader r = {.document = document, .text = text, .p = text, .end = text + size, .open = NOTHING_OPEN};
+    r.nodes = document->lent.nodes;
+    document->lent.text = text; // names are compared while it is read
     document->lent.size = size;
-    if (begin(document, size))
-        return -1;
-    if (size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
-        return failed(&r, "a byte order mark");
-    skip_space(&r);
-    if (read_all(&r))
-        return -1;
-    skip_space(&r);
-    if (r.p < r.end)
-        return failed(&r, "something follows the value");
-    document->node_count = r.count;
-    return 0;
+    int bad = index_make(&r);
+    document->node_count = bad ? 0 : r.count;
+    if (bad)
+        document->lent.text = NULL;
+    return bad;
 }

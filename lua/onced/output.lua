@@ -3,6 +3,7 @@
 -- counted: a script may catch the error and go on, and must not leave half a record behind.
 local ffi = require "ffi"
 local border = require "onced.border"
+local document = require "onced.document"
 local headers = require "onced.headers"
 local record = require "onced.record"
 local suggest = require "onced.suggest"
@@ -65,15 +66,16 @@ local function inherit_time(o, r)
   if r.time >= 0 then o.time = r.time else o.time = turn.now_ms end
 end
 
--- A record as it came: pointers, no bytes.
+-- A record as it came: pointers, no bytes; or with its value edited, which lies in the arena.
 local function forward(to, topic_index, view)
   local r = source(view)
   local batch = turn.batch
+  local data, size = document.value(view, r)
   local o = next_output(batch)
-  local bytes = max(r.key_size, 0) + max(r.value_size, 0)
+  local bytes = max(r.key_size, 0) + max(size, 0)
   bytes = bytes + inherit_headers(to, batch.output_topics + topic_index, o, bytes, view._index)
   o.key_data, o.key_size = r.key_data, r.key_size
-  o.value_data, o.value_size = r.value_data, r.value_size
+  o.value_data, o.value_size = data, size
   inherit_time(o, r)
   o.partition, o.topic_index, o.source = -1, topic_index, view._index
   append(batch, bytes)
@@ -82,7 +84,7 @@ end
 local function check_bytes(what, name)
   local kind = type(what)
   if kind == "string" then return end
-  if kind == "table" then raise("error", name .. " is a table: encode it to a string") end
+  if kind == "table" then raise("error", name .. " is a table: onced.json.encode makes a string of it") end
   raise("error", ("%s must be a string, is a %s%s"):format(name, kind, kind == "number" and ": use tostring()" or ""))
 end
 

@@ -4,7 +4,9 @@
 -- The view doesn't hold a pointer: a script can reach a struct's fields.
 local ffi = require "ffi"
 local border = require "onced.border"
+local document = require "onced.document"
 local headers = require "onced.headers"
+local json = require "onced.json"
 local suggest = require "onced.suggest"
 
 local C, turn, failure = border.C, border.turn, border.failure
@@ -34,9 +36,9 @@ function fields.key(view)
 end
 
 function fields.value(view)
-  local r = source(view)
-  if r.value_size < 0 then return nil end
-  local value = text(r.value_data, r.value_size)
+  local data, size = document.value(view, source(view))
+  if size < 0 then return nil end
+  local value = text(data, size)
   return value
 end
 
@@ -146,9 +148,34 @@ end
 
 local NOTHING = {}
 
+-- What is derived from an edited record keeps the value of that moment.
 function methods.derive(view, changes)
   source(view)
+  if document.edited.generation == view._generation then return derived(view, { value = view.value }, changes) end
   return derived(view, NOTHING, changes)
+end
+
+-- The value at a JSON Pointer; nil: there is none.
+function methods.get(view, pointer)
+  local found = document.get(view, source(view), pointer)
+  return found
+end
+
+-- Changes the record's JSON at a pointer; all other bytes stay as they came.
+function methods.set(view, pointer, value)
+  document.set(view, source(view), pointer, value)
+  return view
+end
+
+function methods.remove(view, pointer)
+  document.remove(view, source(view), pointer)
+  return view
+end
+
+-- The whole value, decoded.
+function methods.json(view)
+  local found = document.get(view, source(view), "")
+  return found
 end
 
 local function unknown(name)
@@ -156,7 +183,7 @@ local function unknown(name)
 end
 
 local function unchangeable()
-  border.raise("error", "a record can't be changed: rec:derive{value = ...} makes a changed copy")
+  border.raise("error", "a record can't be changed: rec:derive{value = ...} makes a changed copy, rec:set(pointer, value) edits its JSON")
 end
 
 local function describe(view)
@@ -193,6 +220,25 @@ function derived_methods.header(self, name)
   end
 end
 
+local function json_of(self)
+  local value = self.value
+  if value == nil then border.raise("json", "the record's value is null (a tombstone): there is no JSON in it") end
+  return value
+end
+
+function derived_methods.get(self, pointer) return (json.get(json_of(self), pointer)) end
+function derived_methods.json(self) return (json.get(json_of(self), "")) end
+
+function derived_methods.set(self, pointer, value)
+  self._changes.value = json.set(json_of(self), pointer, value)
+  return self
+end
+
+function derived_methods.remove(self, pointer)
+  self._changes.value = json.remove(json_of(self), pointer)
+  return self
+end
+
 function derived_methods.derive(self, changes) return derived(self._view, self._changes, changes) end
 
 function Derived.__index(self, name)
@@ -200,7 +246,12 @@ function Derived.__index(self, name)
   if method then return method end
   local changes = rawget(self, "_changes")
   local changed = changes[name]
-  if changed == nil then return rawget(self, "_view")[name] end
+  if changed == nil then
+    local view = rawget(self, "_view")
+    if name ~= "value" then return view[name] end
+    local r = source(view) -- as it came: later edits of the record aren't this one's
+    return r.value_size >= 0 and text(r.value_data, r.value_size) or nil
+  end
   if changed == border.null then return nil end
   return changed
 end

@@ -4,6 +4,7 @@
 -- cheaper than a protected call a record, and as exact, since the turn says which record it was and where its outputs began.
 local ffi = require "ffi"
 local border = require "onced.border"
+local document = require "onced.document"
 local output = require "onced.output"
 local params = require "onced.params"
 local record = require "onced.record"
@@ -138,8 +139,9 @@ local function stretch(first, last)
   return settle(result, more)
 end
 
-local function take_back()
+local function take_back(first, last)
   turn.batch.output_count, turn.batch.bytes = turn.mark, turn.mark_bytes
+  document.forget(first, last)
 end
 
 -- True: the pipeline halts, and the turn names the record. A stretch that fails is run again in halves.
@@ -148,7 +150,7 @@ local function run_stretch(first, last)
   if ok then return thrown end
   if last - first == 1 then return failed(thrown) end
   if thrown ~= problem then collectgarbage() end -- as in failed()
-  take_back()
+  take_back(first, last)
   local middle = math.floor((first + last) / 2)
   return run_stretch(first, middle) or run_stretch(middle, last)
 end
