@@ -7,10 +7,10 @@ local ffi = require "ffi"
 local lib = require "spec.unit.onced_lib"
 local process = require "spec.support.process"
 
--- Before the library, so that back asks the stub.
-local STUB = "build/spec/libgroup_stub.so"
+-- Before the library, so that back asks the stubs.
+local STUB = "build/spec/libmock_stubs.so"
 assert(os.execute(("mkdir -p build/spec && env -u LD_PRELOAD %s -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -fPIC -shared -pthread " ..
-   "-Idaemon -o %s.%d spec/unit/group_stub.c -lrdkafka && mv %s.%d %s"):format(os.getenv "CC" or "cc", STUB, process.self(), STUB,
+   "-Idaemon -o %s.%d spec/unit/group_stub.c spec/unit/calls_stub.c -lrdkafka -ldl && mv %s.%d %s"):format(os.getenv "CC" or "cc", STUB, process.self(), STUB,
    process.self(), STUB)) == 0, "can't build " .. STUB)
 local stub = ffi.load("./" .. STUB, true)
 local driver = require "spec.unit.transform_driver"
@@ -47,12 +47,15 @@ void rd_kafka_message_destroy(struct mock_message *);
 void *rd_kafka_consumer_group_metadata_new_with_genid(const char *, int32_t, const char *, const char *);
 void rd_kafka_consumer_group_metadata_destroy(void *);
 struct group_stub { int owns, member, found, unanswered; uint64_t serial; int owned, groups, compares; } group_stub;
+struct calls_stub { char trace[4096]; rd_kafka_t *newest[2]; int version; } calls_stub;
+const rd_kafka_conf_t *rd_kafka_conf(rd_kafka_t *);
+int rd_kafka_conf_get(const rd_kafka_conf_t *, const char *, char *, size_t *);
 int pthread_create(unsigned long *, const void *, void *(*)(void *), void *);
 int pthread_join(unsigned long, void **);
 ]])
 
 local mock = { PRODUCE = 0, END_TXN = 26, ADD_PARTITIONS = 24, ADD_OFFSETS = 25, TXN_OFFSET_COMMIT = 28, INIT = 22, METADATA = 3,
-   TRANSPORT = -195, C = C, driver = driver, group = stub.group_stub,
+   TRANSPORT = -195, C = C, driver = driver, group = stub.group_stub, calls = stub.calls_stub,
    stub = stub } -- a library that nobody refers to is unloaded
 
 local function client(kind, settings)
@@ -62,6 +65,19 @@ local function client(kind, settings)
    local rk = C.rd_kafka_new(kind, conf, nil, 0)
    assert(rk ~= nil)
    return rk
+end
+
+-- A property as the newest handle made by onced has it; kind: 0 producer, 1 consumer.
+function mock.property(kind, name)
+   local text, size = ffi.new "char[512]", ffi.new("size_t[1]", 512)
+   if C.rd_kafka_conf_get(C.rd_kafka_conf(mock.calls.newest[kind]), name, text, size) == 0 then return ffi.string(text) end
+end
+
+-- The calls into librdkafka since the last time, without the flush that commit does itself.
+function mock.trace()
+   local text = ffi.string(mock.calls.trace):gsub(" $", ""):gsub("commit flush", "commit")
+   mock.calls.trace[0] = 0
+   return text
 end
 
 local Cluster, Sink = {}, {}
@@ -148,6 +164,7 @@ function Cluster:pipeline(options)
       keep[#keep + 1] = ffi.new(kind .. "[?]", n + 1)
       return keep[#keep]
    end
+   p.transform.script = text "orders.lua"
    p.name, p.group, p.instance, p.dlq_topic = text "orders", text "orders", text "spec", -1
    local topics = options.topics or { "out" }
    p.topics, p.topic_count = array("struct config_topic", #topics), #topics
@@ -167,6 +184,15 @@ function Cluster:sink(options)
    self_.pipeline, self_.keep = self:pipeline(options)
    self_.handle = C.sink_new(self_.pipeline, self_.id, self_.stats, self_.e)
    return self_
+end
+
+-- Writes values to a topic, in one transaction of another producer.
+function Cluster:write(topic, values)
+   local s = self:sink { topics = { topic } }
+   assert(s:open() == "OK", s:text())
+   local batch = s:batch(values)
+   assert(s:begin() == "OK" and s:send(batch) == "OK" and s:commit() == "OK", s:text())
+   s:free()
 end
 
 local function verdict(v) return ffi.string(C.verdict_name(v)) end

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+// Stands between libonced.so and librdkafka: notes the order of the calls that make a transaction, keeps the newest handle of each kind
+// so that a spec can read its configuration, and says another version when told to. Part of the library that mock.lua loads first.
+#include <dlfcn.h>
+#include <librdkafka/rdkafka.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+struct calls_stub {
+    char trace[4096]; // names, each followed by a space
+    rd_kafka_t *newest[2];
+    int version; // 0: the real one
+} calls_stub;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void note(const char *name)
+{
+    pthread_mutex_lock(&lock);
+    size_t used = strlen(calls_stub.trace);
+    snprintf(calls_stub.trace + used, sizeof calls_stub.trace - used, "%s ", name);
+    pthread_mutex_unlock(&lock);
+}
+
+#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+rd_kafka_t *rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *reason, size_t size)
+{
+    rd_kafka_t *rk = REAL(rd_kafka_new)(type, conf, reason, size);
+    calls_stub.newest[type] = rk;
+    note("new");
+    return rk;
+}
+
+void rd_kafka_destroy(rd_kafka_t *rk)
+{
+    note("destroy");
+    REAL(rd_kafka_destroy)(rk);
+}
+
+rd_kafka_error_t *rd_kafka_init_transactions(rd_kafka_t *rk, int timeout_ms)
+{
+    note("init");
+    return REAL(rd_kafka_init_transactions)(rk, timeout_ms);
+}
+
+rd_kafka_error_t *rd_kafka_begin_transaction(rd_kafka_t *rk)
+{
+    note("begin");
+    return REAL(rd_kafka_begin_transaction)(rk);
+}
+
+rd_kafka_resp_err_t rd_kafka_flush(rd_kafka_t *rk, int timeout_ms)
+{
+    note("flush");
+    return REAL(rd_kafka_flush)(rk, timeout_ms);
+}
+
+rd_kafka_error_t *rd_kafka_send_offsets_to_transaction(rd_kafka_t *rk, const rd_kafka_topic_partition_list_t *offsets,
+                                                       const rd_kafka_consumer_group_metadata_t *group, int timeout_ms)
+{
+    note("offsets");
+    return REAL(rd_kafka_send_offsets_to_transaction)(rk, offsets, group, timeout_ms);
+}
+
+rd_kafka_error_t *rd_kafka_commit_transaction(rd_kafka_t *rk, int timeout_ms)
+{
+    note("commit");
+    return REAL(rd_kafka_commit_transaction)(rk, timeout_ms);
+}
+
+rd_kafka_error_t *rd_kafka_abort_transaction(rd_kafka_t *rk, int timeout_ms)
+{
+    note("abort");
+    return REAL(rd_kafka_abort_transaction)(rk, timeout_ms);
+}
+
+int rd_kafka_version(void)
+{
+    return calls_stub.version ? calls_stub.version : REAL(rd_kafka_version)();
+}
