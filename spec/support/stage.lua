@@ -58,12 +58,10 @@ function stage.run(name, act)
    os.execute("mkdir -p " .. self.dir)
    local ok, result = xpcall(act, function(e) return tostring(e):find "interrupted!" and "interrupted" or debug.traceback(e, 2) end, self)
    self:close()
-   if ok and result == true then
-      os.execute("rm -rf " .. self.dir)
-      os.exit(0)
-   end
-   io.stderr:write(ok and "" or tostring(result) .. "\n", "Logs are in ", self.dir, "\n")
-   os.exit(ok and 1 or result == "interrupted" and 130 or 70)
+   local clean, interrupted = ok and result == true, not ok and result == "interrupted"
+   if not ok then io.stderr:write(tostring(result), "\n") end
+   if clean or interrupted then os.execute("rm -rf " .. self.dir) else io.stderr:write("Logs are in ", self.dir, "\n") end
+   os.exit(clean and 0 or ok and 1 or interrupted and 130 or 70)
 end
 
 -- Options of the command line: `known` is {name = default}; --name VALUE or --name=VALUE. "help" prints the text and ends.
