@@ -24,7 +24,7 @@ describe("output topics", function()
    local function new(names)
       e, pipeline, keep = ffi.new "struct err", c:pipeline { topics = names or { "one", "two" } }
       assert(keep)
-      topics = C.sink_topics_new(pipeline)
+      topics = C.sink_topics_new(pipeline, 0)
       local conf = C.kafka_conf_new(pipeline, pipeline.producer, e)
       rk = C.rd_kafka_new(0, conf, nil, 0)
       handles = ffi.new("rd_kafka_topic_t *[?]", pipeline.topic_count)
