@@ -213,7 +213,8 @@ static enum verdict wait_for_back(struct pipeline *p, struct err *e)
 static enum verdict rewind_turn(struct pipeline *p, struct err *e)
 {
     enum verdict verdict = source_rewind(p->source, e);
-    batch_renew(p, p->filling); // also what the poll delivered after the callback that asked for this
+    if (GUARD("drop-successor"))
+        batch_renew(p, p->filling); // also what the poll delivered after the callback that asked for this
     if (verdict == OK)
         p->rewind = 0;
     if (verdict != RETRY)

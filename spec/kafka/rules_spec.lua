@@ -1,5 +1,8 @@
 -- The rules of membership and of dropped batches (R3, R8, R14; F65, F66), each on the real broker and each with its guard switched off:
--- the spec has to see the difference, or it proves nothing.
+-- the spec has to see the difference, or it proves nothing. Two guards have none here, since nothing was found that makes them matter:
+-- offset-guard (librdkafka 2.0.2 drops what it prefetched at every assign, seek and pause, so nothing below `next` arrives; four
+-- cooperative and four eager joins and leaves under load were the same without it) and membership (each snapshot that is taken while
+-- partitions are held has a generation: those without come with a loss, and then none is taken).
 local process = require "spec.support.process"
 local proxy = require "spec.support.proxy"
 local scene = require "spec.kafka.scene"
@@ -50,16 +53,16 @@ describe("rules", function()
    -- --- F65 ------------------------------------------------------------------------------------------------------------------------
    -- A second member joins a cooperative group while the first one's batch stands before its offsets. Returns the first one's log up to
    -- the end of the revoke.
-   local function revoked_with_a_batch_underway(name, guard_off)
+   local function revoked_with_a_batch_underway(name, guard_off, point, count)
       local case = s:case(name, { lines = "kafka: {consumer: {partition.assignment.strategy: cooperative-sticky}}",
          transaction = "commit_every: 20ms, timeout: 10s" })
       case:produce(400)
       local offsets, revoke = hold(name .. "-offsets"), hold(name .. "-revoke")
       local a = case:daemon { instance = "a", guard_off = guard_off,
-         failpoints = ("before-offsets=hold:%s,in-revoke=hold:%s"):format(offsets.path, revoke.path) }
+         failpoints = ("%s=hold:%s,in-revoke=hold:%s"):format(point or "before-offsets", offsets.path, revoke.path) }
       case:through()
       offsets:set()
-      case:load(1000)
+      if count then case:produce(count) else case:load(1000) end
       offsets:reached()
       revoke:set()
       local b = case:daemon { instance = "b" }
@@ -68,7 +71,7 @@ describe("rules", function()
       offsets:release()
       b:wait_log("assigned partitions=2", 30)
       a:wait_log("revoked partitions=2 left=2", 30)
-      case:finish()
+      if not count then case:finish() end
       case:through()
       assert.are.equal(0, a:stop())
       assert.are.equal(0, b:stop())
@@ -82,6 +85,12 @@ describe("rules", function()
       assert.is_nil(log:match "dropped")
    end)
 
+   it("a cooperative revoke lets a batch end that is being sent and filled at once", function()
+      local log = revoked_with_a_batch_underway("revoke-open", nil, "after-begin", 20000)
+      assert.is_nil(log:match "ILLEGAL_GENERATION")
+      assert.is_nil(log:match "dropped")
+   end)
+
    it("a cooperative revoke with the snapshot of the assignment loses the batch to its old generation", function()
       local log = revoked_with_a_batch_underway("revoke-old", "snapshot-revoke")
       assert.is_truthy(log:match "ILLEGAL_GENERATION")
@@ -91,12 +100,12 @@ describe("rules", function()
    -- --- F66 ------------------------------------------------------------------------------------------------------------------------
    -- a's brokers are out of reach until its session has ended, with a batch before its offsets. Then it is given back what it had; if
    -- `between`, another member had it meanwhile. Returns the witness's verdict.
-   local function lost_and_given_back(name, between, guard_off)
+   local function lost_and_given_back(name, between, guard_off, point, count)
       local case = s:case(name, { input = "session_timeout: 6s", transaction = "commit_every: 50ms, timeout: 60s" })
       local offsets, lost = hold(name .. "-offsets"), hold(name .. "-lost")
       case:produce(400)
       local a = case:daemon { instance = "a", bootstrap = p.bootstrap, guard_off = guard_off,
-         failpoints = ("before-offsets=hold:%s,in-revoke=hold:%s"):format(offsets.path, lost.path) }
+         failpoints = ("%s=hold:%s,in-revoke=hold:%s"):format(point or "before-offsets", offsets.path, lost.path) }
       case:through()
       local b
       if between then
@@ -106,7 +115,7 @@ describe("rules", function()
          os.remove(lost.path .. ".reached")
       end
       offsets:set()
-      case:produce(400)
+      case:produce(count or 400)
       offsets:reached()
       a:mark()
       p:refuse(true)
@@ -155,6 +164,12 @@ describe("rules", function()
          assert.is_true(v.repeated > 0)
       end)
    end
+
+   it("a batch that is being sent and filled at once is dropped when its partitions are lost", function()
+      local v, a = lost_and_given_back("lost-open", false, nil, "after-begin", 20000)
+      assert.is_true(v.ok, table.concat(v.examples, "\n"))
+      assert.is_truthy(a:log():match "a batch was dropped")
+   end)
 
    -- --- R8 -------------------------------------------------------------------------------------------------------------------------
    -- A batch is dropped because the group's offsets have moved while its outcome was in doubt (somebody set partition 1 back from 10 to
