@@ -229,12 +229,13 @@ static void child_begin(struct child *child, int64_t now)
 
 static void crew_overdue(struct crew *crew)
 {
+    char doing[400];
     for (int i = 0; i < crew->count; i++) {
         struct child *child = &crew->children[i];
         if (!child->pid || child->killed)
             continue;
-        log_error("%s: not stopped after drain_timeout (%lld ms); killing pid %ld", child->name, (long long)crew->config->drain_timeout_ms,
-                  (long)child->pid);
+        log_error("%s: not stopped after drain_timeout (%lld ms)%s; killing pid %ld", child->name,
+                  (long long)crew->config->drain_timeout_ms, child_doing(child, doing, sizeof doing), (long)child->pid);
         child->killed = 1;
         child_signal(child, SIGKILL);
     }

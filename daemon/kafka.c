@@ -113,8 +113,8 @@ enum verdict kafka_error(const char *doing, rd_kafka_error_t *error, struct err 
 static const struct {
     int16_t key;
     const char *name;
-} watched[KAFKA_WATCHED] = {{0, "Produce"}, {24, "AddPartitionsToTxn"}, {25, "AddOffsetsToTxn"},
-                            {26, "EndTxn"}, {28, "TxnOffsetCommit"},    {13, "LeaveGroup"}};
+} watched[KAFKA_WATCHED] = {{0, "Produce"},          {24, "AddPartitionsToTxn"}, {25, "AddOffsetsToTxn"}, {26, "EndTxn"},
+                            {28, "TxnOffsetCommit"}, {11, "JoinGroup"},          {13, "LeaveGroup"}};
 
 static int watched_index(int16_t key)
 {
@@ -176,6 +176,11 @@ const char *kafka_requests_unanswered(const struct kafka_requests *requests)
 uint64_t kafka_requests_left(const struct kafka_requests *requests)
 {
     return atomic_load(&requests->answered[watched_index(13)]);
+}
+
+uint64_t kafka_requests_joins(const struct kafka_requests *requests)
+{
+    return atomic_load(&requests->sent[watched_index(11)]);
 }
 
 // MurmurHash2 with the seed and tail of org.apache.kafka.common.utils.Utils.murmur2.

@@ -29,7 +29,7 @@ enum verdict kafka_error(const char *doing, rd_kafka_error_t *error, struct err 
 
 // R5: no librdkafka speaks transactions v2 (KIP-890), so a request that was sent and not answered may still arrive and end or change
 // a later transaction of this producer (KAFKA-17754). Written by broker threads, read when commit or abort has returned.
-enum { KAFKA_WATCHED = 6 }; // Produce, AddPartitionsToTxn, AddOffsetsToTxn, EndTxn, TxnOffsetCommit; of consumers: LeaveGroup
+enum { KAFKA_WATCHED = 7 }; // Produce, AddPartitionsToTxn, AddOffsetsToTxn, EndTxn, TxnOffsetCommit; of consumers: JoinGroup, LeaveGroup
 struct kafka_requests {
     _Atomic uint64_t sent[KAFKA_WATCHED];
     _Atomic uint64_t answered[KAFKA_WATCHED]; // without a transport error
@@ -40,6 +40,8 @@ void kafka_requests_watch(rd_kafka_conf_t *conf, struct kafka_requests *requests
 const char *kafka_requests_unanswered(const struct kafka_requests *requests);
 // How many LeaveGroup requests have been answered.
 uint64_t kafka_requests_left(const struct kafka_requests *requests);
+// How many JoinGroup requests were sent.
+uint64_t kafka_requests_joins(const struct kafka_requests *requests);
 
 // Java's DefaultPartitioner: murmur2 of the key, positive, modulo. `count` > 0.
 int32_t kafka_partition_of_key(const void *key, size_t size, int32_t count);

@@ -411,7 +411,7 @@ static void drain(struct pipeline *p)
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += JOIN_MS / 1000;
     if (pthread_timedjoin_np(p->back, NULL, &until) == 0) {
-        source_leave(p->source, p->config->leave_on_stop || p->halt.verdict, 3000);
+        source_leave(p->source, p->config->leave_on_stop || p->halt.verdict, deadline, 3000);
         sink_free(&p->sink);
     }
     transform_free(&p->transform);

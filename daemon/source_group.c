@@ -167,8 +167,14 @@ static void on_assign(struct source *source, rd_kafka_topic_partition_list_t *wa
 {
     struct err e = {.verdict = OK};
     char metadata[32];
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_copy(wanted);
+    rd_kafka_topic_partition_list_t *list =
+        source->leaving ? rd_kafka_topic_partition_list_new(0) : rd_kafka_topic_partition_list_copy(wanted);
     snapshot_take(source);
+    if (source->leaving) { // it only waited to be a member, in order to leave
+        tell_assign(source, list);
+        rd_kafka_topic_partition_list_destroy(list);
+        return;
+    }
     if (source->hooks.change(source->hooks.opaque, SOURCE_ASSIGN)) {
         failed(source, RESTART, 0, "the transaction underway didn't end before new partitions were to be taken on");
         rd_kafka_topic_partition_list_destroy(list);
@@ -288,10 +294,22 @@ static void on_alarm(int number)
     _exit(0); // everything is committed and the group left: only librdkafka's own clean-up hangs
 }
 
-void source_leave(struct source *source, int leave_group, int timeout_ms)
+// Stopped while joining, a static member would be left behind that holds up the group until its session ends: only a member can leave.
+static void join_await(struct source *source, int64_t deadline)
 {
-    int64_t deadline = clock_ms() + timeout_ms;
+    while (kafka_requests_joins(&source->requests) && source->generation < 0 && !source->fenced && clock_ms() < deadline) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(source->rk, 50);
+        if (message)
+            rd_kafka_message_destroy(message);
+    }
+}
+
+void source_leave(struct source *source, int leave_group, int64_t join_deadline, int timeout_ms)
+{
     source->leaving = 1;
+    if (leave_group)
+        join_await(source, join_deadline);
+    int64_t deadline = clock_ms() + timeout_ms;
     if (leave_group) {
         // The request goes out a while after the revoke, and not any more once the close has begun. Who hasn't joined doesn't leave.
         int member = source->generation >= 0 && !source->fenced;
