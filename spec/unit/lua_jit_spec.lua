@@ -33,6 +33,15 @@ local SCRIPTS = {
     outputs = 1500,
   },
   ["table records"] = { "return function(rec) return { key = rec.key, value = rec.value } end", outputs = 3000 },
+  ["JSON edits"] = {
+    [[return function(rec)
+        local n = rec:get "/n"
+        rec:set("/n", n * 1.19)
+        rec:set("/status", "priced")
+        return rec
+      end]],
+    outputs = 3000,
+  },
   ["several outputs"] = { "return function(rec, out) out.audit:send(rec) out.default:send(rec) end", outputs = 6000 },
 }
 
