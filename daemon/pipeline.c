@@ -365,7 +365,7 @@ struct pipeline *pipeline_new(const struct config *config, const struct config_p
     p->spare = batch_new();
     must(p->filling && p->spare);
     if (!(p->transform = transform_new(p->settings, number, p->stats, e)) || !(p->sink = sink_new(p->settings, p->id, p->stats, e)) ||
-        !(p->source = source_new(p->settings, p->id, p->stats, &hooks, e)))
+        !(p->source = source_new(p->settings, config->state_directory, p->id, p->stats, &hooks, e)))
         return NULL; // the process ends
     mailbox_on_settled(p->mailbox, on_settled, p);
     batch_renew(p, p->filling);

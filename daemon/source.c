@@ -60,13 +60,14 @@ static rd_kafka_conf_t *handle_conf(struct source *source, struct err *e)
     return conf;
 }
 
-struct source *source_new(const struct config_pipeline *pipeline, const char *id, struct stats *stats, const struct source_hooks *hooks,
-                          struct err *e)
+struct source *source_new(const struct config_pipeline *pipeline, const char *state_directory, const char *id, struct stats *stats,
+                          const struct source_hooks *hooks, struct err *e)
 {
     char reason[200];
     struct source *source = calloc(1, sizeof *source);
     must(source);
-    *source = (struct source){.pipeline = pipeline, .id = id, .stats = stats, .hooks = *hooks, .generation = -1};
+    *source = (struct source){
+        .pipeline = pipeline, .state_directory = state_directory, .id = id, .stats = stats, .hooks = *hooks, .generation = -1};
     pthread_mutex_init(&source->lock, NULL);
     source->partitions = partitions_new();
     rd_kafka_conf_t *conf = kafka_version_check(pipeline, e) ? NULL : handle_conf(source, e);

@@ -23,9 +23,9 @@ struct source_hooks {
     void (*snapshot)(void *opaque);
 };
 
-// `id` is the group.instance.id (R13). Makes the handle, joins nothing yet. NULL: *e is HALT.
-struct source *source_new(const struct config_pipeline *pipeline, const char *id, struct stats *stats, const struct source_hooks *hooks,
-                          struct err *e);
+// `id` is the group.instance.id (R13); `state_directory` may be NULL (state_note.h). Makes the handle, joins nothing yet. NULL: *e is HALT.
+struct source *source_new(const struct config_pipeline *pipeline, const char *state_directory, const char *id, struct stats *stats,
+                          const struct source_hooks *hooks, struct err *e);
 void source_free(struct source **source);
 enum verdict source_subscribe(struct source *source, struct err *e);
 

@@ -12,6 +12,7 @@
 struct source {
     const struct config_pipeline *pipeline;
     const char *id;
+    const char *state_directory; // NULL: none
     struct stats *stats;
     struct source_hooks hooks;
     rd_kafka_t *rk;

@@ -13,6 +13,7 @@
 #include "log.h"
 #include "source_inside.h"
 #include "source_scout_group.h"
+#include "state_note.h"
 
 enum { ASK_MS = 5000 };
 
@@ -132,6 +133,19 @@ static int was_surveyed(const struct source *source, const char *topic)
     return 0;
 }
 
+// No partition of the topic has an offset, though the group had started on it: expired, deleted, or the topic was made anew.
+static enum verdict offsets_gone(struct source *source, const rd_kafka_topic_partition_t *element, struct err *e)
+{
+    stats_add(&source->stats->gaps, 1);
+    err_set(e, HALT, 65,
+            "gap in %s[%d]: the group's offset is gone, though the group had started (offsets expired, or the topic was made anew)",
+            element->topic, element->partition);
+    if (!source->pipeline->input.gap_continue)
+        return HALT;
+    log_warning("%s; going on at its beginning (on_gap: continue)", e->text);
+    return OK;
+}
+
 // Answers whether a topic's partition without an offset is a newcomer, which starts at its beginning, and the count to commit along.
 static enum verdict newcomer_tell(struct source *source, const rd_kafka_topic_partition_t *element, int *newcomer, int *count,
                                   struct err *e)
@@ -153,6 +167,10 @@ static enum verdict newcomer_tell(struct source *source, const rd_kafka_topic_pa
     rd_kafka_topic_partition_list_destroy(siblings);
     *newcomer = then && element->partition >= then;
     *count = then ? then : now;
+    if (!verdict && !started && state_note_exists(source->state_directory, source->pipeline->group, element->topic)) {
+        *newcomer = 1; // goes on at the beginning, if at all
+        return offsets_gone(source, element, e);
+    }
     if (verdict || started || is_literal(source, element->topic))
         return verdict;
     *newcomer = source->started || !was_surveyed(source, element->topic); // a topic that a regex finds after the group has started
@@ -224,6 +242,9 @@ enum verdict source_offsets_resolve(struct source *source, rd_kafka_topic_partit
             verdict = err_set(e, RETRY, err, "the resolved start can't be committed: %s", rd_kafka_err2str(err));
     }
     rd_kafka_topic_partition_list_destroy(resolved);
+    for (int i = 0; i < list->cnt && !verdict; i++)
+        if (i == 0 || strcmp(list->elems[i].topic, list->elems[i - 1].topic))
+            state_note_write(source->state_directory, source->pipeline->group, list->elems[i].topic);
     return verdict;
 }
 

@@ -46,7 +46,7 @@ describe("rule", function()
    local function source(options, use)
       local e, stats = ffi.new "struct err", C.stats_new()
       local pipeline, keep = c:pipeline(options)
-      local made = C.source_new(pipeline, "onced.orders.spec.0", stats, ffi.new "struct source_hooks", e)
+      local made = C.source_new(pipeline, nil, "onced.orders.spec.0", stats, ffi.new "struct source_hooks", e)
       assert.is_true(made ~= nil, ffi.string(e.text))
       use(made, pipeline, keep)
       C.source_free(ffi.new("struct source *[1]", made))
@@ -237,7 +237,9 @@ end]]
          local e = ffi.new "struct err"
          local pipeline, keep = c:pipeline { kafka = kafka }
          mock.calls.version = version * 256 + 255
+         C.log_init(C.LOG_LEVEL_WARNING)
          local logged = mock.driver.stderr(function() C.kafka_version_check(pipeline, e) end)
+         C.log_init(C.LOG_LEVEL_ERROR)
          assert(keep)
          return e.verdict == C.HALT and "HALT" or "OK", ffi.string(e.text), logged
       end
