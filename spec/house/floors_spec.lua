@@ -21,7 +21,7 @@ local ROWS = {
    { "yaml_tree" },
    { "report" },
    { "json" },
-   { "bridge", "stats" },
+   { "bridge", "stats", "state_note" },
    { "log", "arena", "pool", "scalar", "spelling" },
    { "err" },
    { "clock", "failpoint" },
