@@ -54,6 +54,8 @@ int pthread_create(unsigned long *, const void *, void *(*)(void *), void *);
 int pthread_join(unsigned long, void **);
 ]])
 
+C.log_init(C.LOG_LEVEL_ERROR) -- what the specs provoke is all that it would say
+
 local mock = { PRODUCE = 0, END_TXN = 26, ADD_PARTITIONS = 24, ADD_OFFSETS = 25, TXN_OFFSET_COMMIT = 28, INIT = 22, METADATA = 3,
    TRANSPORT = -195, C = C, driver = driver, group = stub.group_stub, calls = stub.calls_stub,
    stub = stub } -- a library that nobody refers to is unloaded
