@@ -98,13 +98,16 @@ static int is_whole(const struct config_pipeline *pipeline, const struct rd_kafk
 int source_scout_group_is_whole(rd_kafka_t *rk, const struct config_pipeline *pipeline, const char *id)
 {
     const struct rd_kafka_metadata *metadata = NULL;
-    int foreign = 0;
-    rd_kafka_topic_partition_list_t *read = group_read(rk, pipeline, id, &foreign);
-    if (!read)
+    int foreign = 0, whole = 1;
+    // Metadata first: they tell that brokers answer. A question to the coordinator whose connection breaks may end librdkafka in an
+    // assertion (issue 4605, up to 2.16.0).
+    if (rd_kafka_metadata(rk, 1, NULL, &metadata, ASK_MS))
         return 1;
-    int whole = !foreign && (rd_kafka_metadata(rk, 1, NULL, &metadata, ASK_MS) || is_whole(pipeline, metadata, read));
-    if (metadata)
-        rd_kafka_metadata_destroy(metadata);
-    rd_kafka_topic_partition_list_destroy(read);
+    rd_kafka_topic_partition_list_t *read = group_read(rk, pipeline, id, &foreign);
+    if (read) {
+        whole = !foreign && is_whole(pipeline, metadata, read);
+        rd_kafka_topic_partition_list_destroy(read);
+    }
+    rd_kafka_metadata_destroy(metadata);
     return whole;
 }
