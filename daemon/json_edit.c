@@ -56,7 +56,8 @@ int onced_json_settle(struct onced_json *json)
     d->node_count = 0;
     // What was put for the next edit outlives this one's.
     int64_t put = json->out.size - d->lent.mark;
-    memmove(json->out.data, json->out.data + d->lent.mark, (size_t)put);
+    if (put > 0)
+        memmove(json->out.data, json->out.data + d->lent.mark, (size_t)put);
     int failed = json_index(d, d->own.data, json->composed_size);
     json_edits_clear(d);
     json->out.size = put;
