@@ -113,6 +113,7 @@ int32_t json_key_find(struct json_document *document, uint32_t object, uint32_t 
 
 static int slots_grow(struct json_document *d)
 {
+    must((d->slots != NULL) == (d->slot_count > 0));
     uint32_t count = d->slot_count ? d->slot_count * 2 : SLOTS_FIRST;
     struct json_slot *slots = calloc(count, sizeof *slots);
     if (!slots)

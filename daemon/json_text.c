@@ -71,13 +71,19 @@ static int is_low(int code)
     return code >= 0xDC00 && code < 0xE000;
 }
 
+static int is_escape_letter(char c)
+{
+    static const char letters[256] = {['"'] = 1, ['\\'] = 1, ['/'] = 1, ['b'] = 1, ['f'] = 1, ['n'] = 1, ['r'] = 1, ['t'] = 1};
+    return letters[(unsigned char)c];
+}
+
 int json_escape_size(const char *p, const char *end, const char **error)
 {
     *error = "invalid escape";
     if (end - p < 2)
         return 0;
     if (p[1] != 'u')
-        return p[1] && strchr("\"\\/bfnrt", p[1]) ? 2 : 0;
+        return is_escape_letter(p[1]) ? 2 : 0;
     int code = end - p < 6 ? -1 : hex4(p + 2);
     if (code < 0)
         return 0;
