@@ -15,7 +15,7 @@ describe("documents", function()
     local built = run("gcc -std=gnu11 -D_GNU_SOURCE -g -Wall -Wextra -Werror -pthread -Idaemon " .. flags ..
       " -o build/json-fuzz spec/unit/json_fuzz.c daemon/json_*.c daemon/err.c -ljansson")
     assert.equal("status 0\n", built)
-    local count = os.getenv "ONCED_FUZZ" or "60000"
+    local count = os.getenv "ONCED_FUZZ" or "30000"
     local text = run(("env ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 build/json-fuzz %s %s"):format(
       count, os.getenv "ONCED_FUZZ_SEED" or "1"))
     local executions, accepted, refused = text:match "^(%d+) executions: (%d+) accepted and edited, (%d+) refused, %d+ apart\nstatus 0\n$"
