@@ -1,123 +1,16 @@
 -- SPDX-License-Identifier: MIT
--- transform.params: reads the mapping that the pipeline file gave (JSON text from C, so only strictness matters, not speed) and
--- checks it against the table `params` of the script.
-local border = require "onced.border"
+-- transform.params: the mapping that the pipeline file gave (JSON text from C), checked against the table `params` of the script.
+local json = require "onced.json"
 local suggest = require "onced.suggest"
-local params = {}
-
-local function fail(at, what) error(("params: %s at byte %d"):format(what, at), 0) end
-
-local ESCAPES = { ['"'] = '"', ["\\"] = "\\", ["/"] = "/", b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
-
-local function utf8(code)
-  if code < 0x80 then return string.char(code) end
-  if code < 0x800 then return string.char(0xC0 + bit.rshift(code, 6), 0x80 + code % 64) end
-  if code < 0x10000 then return string.char(0xE0 + bit.rshift(code, 12), 0x80 + bit.rshift(code, 6) % 64, 0x80 + code % 64) end
-  return string.char(0xF0 + bit.rshift(code, 18), 0x80 + bit.rshift(code, 12) % 64, 0x80 + bit.rshift(code, 6) % 64, 0x80 + code % 64)
-end
-
-local function read_unicode(text, at)
-  local code = tonumber(text:match("^%x%x%x%x", at) or fail(at, "bad \\u escape"), 16)
-  if code >= 0xD800 and code < 0xDC00 then
-    local low = tonumber(text:match("^\\u(%x%x%x%x)", at + 4) or fail(at, "half a surrogate pair"), 16)
-    if low < 0xDC00 or low > 0xDFFF then fail(at, "half a surrogate pair") end
-    return utf8(0x10000 + (code - 0xD800) * 1024 + low - 0xDC00), at + 10
-  end
-  if code >= 0xDC00 and code < 0xE000 then fail(at, "half a surrogate pair") end
-  return utf8(code), at + 4
-end
-
-local function read_string(text, at)
-  local parts, from = {}, at + 1
-  while true do
-    local stop = text:find('["\\%c]', from) or fail(at, "string without end")
-    parts[#parts + 1] = text:sub(from, stop - 1)
-    local c = text:sub(stop, stop)
-    if c == '"' then return table.concat(parts), stop + 1 end
-    if c ~= "\\" then fail(stop, "control character") end
-    local escape = text:sub(stop + 1, stop + 1)
-    if escape == "u" then
-      parts[#parts + 1], from = read_unicode(text, stop + 2)
-    else
-      parts[#parts + 1], from = ESCAPES[escape] or fail(stop, "bad escape"), stop + 2
-    end
-  end
-end
-
-local read_value
-
-local function read_items(text, at, close, item)
-  at = text:match("^%s*()", at + 1)
-  if text:sub(at, at) == close then return at + 1 end
-  while true do
-    at = text:match("^%s*()", item(at))
-    local c = text:sub(at, at)
-    if c == close then return at + 1 end
-    if c ~= "," then fail(at, ("expected , or %s"):format(close)) end
-    at = text:match("^%s*()", at + 1)
-  end
-end
-
-local function read_list(text, at)
-  local list, count = {}, 0
-  return list, read_items(text, at, "]", function(from)
-    local value, after = read_value(text, from)
-    count = count + 1
-    list[count] = value
-    return after
-  end)
-end
-
-local function read_map(text, at)
-  local map = {}
-  return map, read_items(text, at, "}", function(from)
-    if text:sub(from, from) ~= '"' then fail(from, "expected a name") end
-    local name, after = read_string(text, from)
-    after = text:match("^%s*:()", after) or fail(after, "expected :")
-    map[name], after = read_value(text, after)
-    return after
-  end)
-end
-
-local function read_number(text, at)
-  local digits = text:match("^-?%d+%.?%d*[eE]?[+-]?%d*", at)
-  local whole = digits and digits:match("^-?(%d+)")
-  local strict = digits and not (whole:find "^0%d") and not digits:find "%.$" and not digits:find "%.[eE]"
-  local number = strict and tonumber(digits)
-  return number or fail(at, "expected a value"), at + #digits
-end
-
-local WORDS = { ["true"] = true, ["false"] = false, ["null"] = border.null }
-
-function read_value(text, at)
-  at = text:match("^%s*()", at)
-  local c = text:sub(at, at)
-  if c == '"' then return read_string(text, at) end
-  if c == "{" then return read_map(text, at) end
-  if c == "[" then return read_list(text, at) end
-  local word = text:match("^%l+", at)
-  if word and WORDS[word] ~= nil then return WORDS[word], at + #word end
-  return read_number(text, at)
-end
-
-function params.read(text)
-  local value, after = read_value(text, 1)
-  after = text:match("^%s*()", after)
-  if after <= #text then fail(after, "something follows the value") end
-  return value
-end
-
-local function is_list(value)
-  return type(value) == "table" and (value[1] ~= nil or next(value) == nil)
-end
+local params = { read = json.decode }
 
 local TYPES = {
-  number = function(v) return type(v) == "number" end,
-  integer = function(v) return type(v) == "number" and math.floor(v) == v end,
+  number = function(v) return type(v) == "number" or type(v) == "cdata" end, -- cdata: an integer beyond 2^53
+  integer = function(v) return type(v) == "number" and math.floor(v) == v or type(v) == "cdata" end,
   string = function(v) return type(v) == "string" end,
   boolean = function(v) return type(v) == "boolean" end,
-  list = is_list,
-  map = function(v) return type(v) == "table" and v[1] == nil end,
+  list = function(v) return getmetatable(v) == "array" end,
+  map = function(v) return getmetatable(v) == "map" end,
 }
 local RULES = { type = true, min = true, max = true, required = true }
 
@@ -145,7 +38,7 @@ local function check_value(name, rule, value)
   if rule.type and not TYPES[rule.type](value) then
     error(("transform.params: %s must be a %s, is %s"):format(name, rule.type, tostring(value)), 0)
   end
-  if (rule.min or rule.max) and type(value) ~= "number" then
+  if (rule.min or rule.max) and not TYPES.number(value) then
     error(("transform.params: %s must be a number, is %s"):format(name, tostring(value)), 0)
   end
   if rule.min and value < rule.min or rule.max and value > rule.max then
