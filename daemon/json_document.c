@@ -10,7 +10,7 @@
 #include "err.h"
 #include "json_number.h"
 
-enum { DEPTH_MOST = 1000, SIZE_MOST = 256 << 20, NODES_KEPT = 1 << 16 };
+enum { DEPTH_MOST = 1000, SIZE_MOST = 256 << 20, NODES_KEPT = 1 << 16, BUFFERS_KEPT = 1 << 20 };
 
 struct onced_json *onced_json_new(void)
 {
@@ -26,40 +26,40 @@ struct onced_json *onced_json_new(void)
     return &d->lent;
 }
 
+static void memory_free(struct json_document *d)
+{
+    struct onced_json_buffer *buffers[] = {&d->lent.out, &d->own, &d->spare, &d->scratch, &d->other};
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) {
+        free(buffers[i]->data);
+        *buffers[i] = (struct onced_json_buffer){0};
+    }
+    free(d->lent.nodes);
+    free(d->slots);
+    d->lent.nodes = NULL;
+    d->slots = NULL;
+    d->node_capacity = d->slot_count = 0;
+}
+
 void onced_json_free(struct onced_json *json)
 {
-    struct json_document *d = json_document_of(json);
-    if (!d)
+    if (!json)
         return;
-    free(d->lent.nodes);
-    free(d->lent.out.data);
-    free(d->slots);
-    free(d->own.data);
-    free(d->spare.data);
-    free(d->scratch.data);
-    free(d->other.data);
-    free(d);
+    memory_free(json_document_of(json));
+    free(json);
 }
 
 // One huge record must not cost its index for ever.
 static void shrink(struct json_document *d)
 {
-    if (d->node_capacity <= NODES_KEPT && d->slot_count <= NODES_KEPT && d->own.capacity <= NODES_KEPT * 16)
-        return;
-    free(d->lent.nodes);
-    free(d->slots);
-    free(d->own.data);
-    free(d->spare.data);
-    d->lent.nodes = NULL;
-    d->slots = NULL;
-    d->own = d->spare = (struct onced_json_buffer){0};
-    d->node_capacity = d->slot_count = 0;
+    int64_t buffers = d->lent.out.capacity + d->own.capacity + d->spare.capacity + d->scratch.capacity + d->other.capacity;
+    if (d->node_capacity > NODES_KEPT || d->slot_count > NODES_KEPT || buffers > BUFFERS_KEPT)
+        memory_free(d);
 }
 
 int onced_json_open(struct onced_json *json, const char *text, int64_t size)
 {
     struct json_document *d = json_document_of(json);
-    if (size <= NODES_KEPT)
+    if (size <= NODES_KEPT) // small: what a large one took isn't needed
         shrink(d);
     int failed = json_index(d, text, size);
     json_edits_clear(d);

@@ -4,8 +4,8 @@
 // jansson's tree. usage: json_fuzz EXECUTIONS [SEED]; prints a tally, or the first finding and fails.
 //
 // Where the two may differ, the text is only counted: jansson has no integers beyond int64 and no reals beyond double (RFC 8259,
-// section 6, leaves both open), and no U+0000 in keys; and it takes a zero byte behind the value for the end of the text, which RFC 8259
-// doesn't (the specs of the grammar have that).
+// section 6, leaves both open), and no U+0000 in keys; and it overlooks a zero byte behind a number, which RFC 8259 doesn't (the specs of
+// the grammar have that).
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -477,8 +477,7 @@ static void execute(void)
         tally.apart++;
         return;
     }
-    if (root && refused && doc->error_at >= 0 && doc->error_at < (int64_t)size && text[doc->error_at] == 0 &&
-        strcmp(doc->error, "something follows the value") == 0) {
+    if (root && refused && doc->error_at >= 0 && doc->error_at < (int64_t)size && text[doc->error_at] == 0) {
         json_decref(root);
         tally.apart++;
         return;
