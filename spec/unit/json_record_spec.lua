@@ -171,6 +171,15 @@ describe("rec:set", function()
     driver.free_batch(batch)
   end)
 
+  it("is measured as what it has become", function()
+    local topics = { { name = "plain", max = 1000 }, "audit", "orders-eu", "orders-us", "dead" }
+    local halt = halt_of("rec:set('/b', ('x'):rep(950)) return rec", { { value = '{"a":1}' } }, { topics = topics })
+    assert.truthy(halt:find("a record of 964 bytes doesn't fit topic plain (max.message.bytes 1000)", 1, true), halt)
+    local found, none = process("return rec:remove '/b'", { { value = '{"a":1,"b":"' .. ("x"):rep(950) .. '"}' } }, { topics = topics })
+    assert.is_nil(none)
+    assert.equal('{"a":1}', found[1].value)
+  end)
+
   it("says what it can't do", function()
     assert.truthy(halt_of("return rec:set('/x', nil)"):find("rec:set needs a value: onced.null writes null, rec:remove takes a value away", 1, true))
     assert.truthy(halt_of("return rec:set('/x', print)"):find("the value is a function, which has no JSON form", 1, true))

@@ -56,6 +56,19 @@ describe("the runner's loop is compiled, and no trace is aborted once it runs, w
   end
 end)
 
+describe("onced.json", function()
+  it("has nothing that can't be compiled", function()
+    local seen = watch [[local onced = require "onced"
+      return function(rec)
+        local t = onced.json.decode(rec.value)
+        t.list, t.x = { 1, true, onced.null, "s" }, rec:get "/n"
+        return { value = onced.json.encode(t) }
+      end]]
+    assert.equal(3000, seen.outputs)
+    assert.falsy(seen.text:find("NYI", 1, true), seen.text)
+  end)
+end)
+
 describe("without the right to make code", function()
   it("a script runs interpreted, and the log says so", function()
     -- PR_SET_MDWE needs Linux 6.3; the process that is denied is one of its own, with its own compiler off.
