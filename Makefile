@@ -8,10 +8,10 @@ BUILD := build$(if $(FAILPOINTS),/failpoints)$(if $(SANITIZE),/san-$(firstword $
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0)
 
 # mimalloc: records with headers cost half of what glibc's allocator makes of them across threads (spec/bench); optional.
-MIMALLOC := $(if $(SANITIZE),,$(shell printf 'int main(void){return 0;}' | $(CC) -x c - -lmimalloc -o /dev/null 2>/dev/null && echo -lmimalloc))
+MIMALLOC := $(if $(SANITIZE),,$(shell echo 'int main(void){return 0;}' | $(CC) -include mimalloc.h -x c - -lmimalloc -o /dev/null 2>/dev/null && echo -lmimalloc))
 CFLAGS ?= -O2 -g
 CFLAGS_ALL = -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -fPIC -pthread -Idaemon $(shell pkg-config --cflags luajit) \
-	-DONCED_VERSION='"$(VERSION)"' $(if $(FAILPOINTS),-DFAILPOINTS) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer) $(CFLAGS)
+	$(if $(MIMALLOC),-DONCED_MIMALLOC) -DONCED_VERSION='"$(VERSION)"' $(if $(FAILPOINTS),-DFAILPOINTS) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer) $(CFLAGS)
 LIBS = $(if $(MIMALLOC),-Wl$(comma)--no-as-needed $(MIMALLOC) -Wl$(comma)--as-needed) -lrdkafka -lyaml -lluajit-5.1 -lm -ldl -pthread
 
 SOURCES := $(wildcard daemon/*.c)

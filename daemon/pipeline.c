@@ -23,12 +23,13 @@
 #include "transform.h"
 
 enum {
-    SLICE = 1000,     // records polled before they are transformed
-    STREAM = 4000,    // outputs from which on a batch is sent while it is filled: many partitions are touched together
-    AHEAD = 4000,     // outputs that may wait for back: more would have left the cache when back comes to them
-    WAIT_MS = 100,    // for the first record; also bounds how late a stop is seen
-    FULL_MS = 1000,   // both batches full for so long: fetching pauses, polling goes on
-    BACKLOG_MS = 500, // transforming without a poll
+    SLICE = 500,          // records polled before they are transformed
+    STREAM = 2000,        // outputs from which on a batch is sent while it is filled: many partitions are touched together
+    AHEAD = 2000,         // outputs that may wait to be sent: more would have left the cache when back comes to them
+    AHEAD_COMMIT = 16000, // ... while back waits for the brokers to commit
+    WAIT_MS = 100,        // for the first record; also bounds how late a stop is seen
+    FULL_MS = 1000,       // both batches full for so long: fetching pauses, polling goes on
+    BACKLOG_MS = 500,     // transforming without a poll
     IDLE_LOOK_MS = 1000,
     JOIN_MS = 2000, // for back to end
 };
@@ -192,7 +193,7 @@ static int is_ahead(struct pipeline *p)
 {
     if (p->open)
         return !mailbox_wait_sent(p->mailbox, AHEAD, 0);
-    return !p->spare && (is_full(p) || p->filling->lent.output_count >= AHEAD);
+    return !p->spare && (is_full(p) || p->filling->lent.output_count >= AHEAD_COMMIT);
 }
 
 // Both batches are full: wait for back; after a while stop fetching, but go on polling, or no rebalance callback runs.

@@ -22,7 +22,7 @@ local ROWS = {
    { "report" },
    { "json" },
    { "bridge", "stats", "state_note" },
-   { "log", "arena", "pool", "scalar", "spelling" },
+   { "allocator", "log", "arena", "pool", "scalar", "spelling" },
    { "err" },
    { "clock", "failpoint" },
 }
