@@ -169,10 +169,12 @@ static char *escape_write(char *to, unsigned char c)
             *to++ = l[1];
             return to;
         }
-    memcpy(to, "u00", 3);
-    to[3] = "0123456789abcdef"[c >> 4];
-    to[4] = "0123456789abcdef"[c & 15];
-    return to + 5;
+    *to++ = 'u';
+    *to++ = '0';
+    *to++ = '0';
+    *to++ = "0123456789abcdef"[c >> 4];
+    *to++ = "0123456789abcdef"[c & 15];
+    return to;
 }
 
 // Bytes that it can take as a JSON string; what is long is counted, not guessed.
