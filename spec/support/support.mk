@@ -15,4 +15,4 @@ build/proxy: $(addprefix spec/support/,proxy.c proxy_control.c proxy_note.c fram
 
 build/witness/Witness.class: $(wildcard spec/support/*.java) spec/support/pom.xml
 	@mkdir -p build/witness
-	javac -cp "$$(env -u ONCED_KAFKA_VERSION spec/support/kafka libs)" -d build/witness $(filter %.java,$^)
+	libs=$$(env -u ONCED_KAFKA_VERSION spec/support/kafka libs) && javac -cp "$$libs" -d build/witness $(filter %.java,$^)
