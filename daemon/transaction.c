@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "batch.h"
 #include "clock.h"
@@ -18,6 +19,7 @@ enum {
     PAUSE_MOST_MS = 5000,
     BLOCKED_ATTEMPTS = 3, // a batch that failed so often: the output is called blocked
     FENCED_WINDOW_MS = 60000,
+    MARKERS_MS = 5, // a commit is answered before its markers are written; a partition added sooner is refused and tried again after 20 ms
 };
 
 static void beat(struct transaction *t)
@@ -167,7 +169,10 @@ static enum verdict send(struct transaction *t, struct batch *batch, struct err 
 
 static enum verdict attempt(struct transaction *t, struct batch *batch, struct err *e)
 {
+    int64_t since = clock_ms() - t->committed_ms;
     t->closed = 0;
+    if (since < MARKERS_MS)
+        usleep((useconds_t)(MARKERS_MS - since) * 1000);
     enum verdict verdict = sink_begin(t->sink, e); // 1.
     FAILPOINT("after-begin");
     if (verdict == OK)
@@ -298,6 +303,7 @@ static void committed(struct transaction *t, const struct batch *batch)
 {
     struct stats *s = t->stats;
     unblocked(t);
+    t->committed_ms = clock_ms();
     stats_add(&s->transactions, 1);
     stats_add(&s->committed_records, (uint64_t)batch->transformed);
     stats_add(&s->produced, (uint64_t)batch->lent.output_count);
