@@ -78,6 +78,7 @@ static void cluster_choose(struct pipeline_draft *p)
     struct config *config = p->draft->config;
     const struct yaml_node *node = at(p, "cluster");
     const char *name = value_at(p, "cluster").text, *meant = NULL;
+    must(config->clusters && config->cluster_count > 0); // read before the pipelines; without one there is an unnamed one
     int is_only = config->cluster_count == 1 && (!name || !yaml_get(p->draft->service, "clusters"));
     for (int i = 0; i < config->cluster_count; i++) {
         if (is_only || strcmp(config->clusters[i].name, name ? name : "main") == 0)

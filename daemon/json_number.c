@@ -278,8 +278,9 @@ size_t json_write_double(char *to, double number)
     char digits[20];
     int exponent;
     if (number == 0 && signbit(number)) {
-        memcpy(to, "-0.0", 4);
-        return 4;
+        static const char text[] = {'-', '0', '.', '0'};
+        memcpy(to, text, sizeof text);
+        return sizeof text;
     }
     if (number >= -exact && number <= exact && number == (double)(int64_t)number)
         return json_write_int64(to, (int64_t)number);
