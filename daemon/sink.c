@@ -208,7 +208,6 @@ enum verdict sink_open(struct sink *sink, struct err *e)
 {
     enum sink_cause cause = CAUSE_START;
     sink_stale(sink, &cause);
-    // A handle that is only waiting for its init may go on; anything else is replaced.
     handle_close(sink);
     if (sink_poisoned(sink)) // a limit lowered meanwhile refuses requests of small records too: batch.size has to follow
         sink_topics_forget(sink->topics);
