@@ -3,7 +3,6 @@
 // partition. Two exist in a worker. Owned by front while it is filled and transformed, by back from the hand-over until it is
 // settled; never by both. A batch is committed whole or dropped whole (R8), and what failed is sent again, not computed again (R4).
 #pragma once
-#include <pthread.h>
 #include <stdint.h>
 
 #include "arena.h"
@@ -29,7 +28,6 @@ struct batch_headers {
 struct batch {
     struct onced_batch lent; // what Lua sees; must stay first: onced_* functions get a pointer to it
     struct arena arena;
-    pthread_mutex_t shape;         // held while an array moves (front) or is read before the batch is closed (back)
     struct batch_headers *headers; // one a record, made when the first is asked for
     int32_t headers_capacity;
     int32_t record_capacity;
@@ -47,16 +45,11 @@ struct batch *batch_new(void); // NULL: out of memory
 void batch_free(struct batch **batch);
 // Lets go of all messages and outputs; keeps memory for the next filling and gives it a new number.
 void batch_reset(struct batch *batch);
-// Takes over a consumed message (rd_kafka_message_t). OK or HALT (out of memory; the message stays the caller's).
+// Takes over a consumed message (rd_kafka_message_t): a small one is copied and let go of, a large one is kept. OK or HALT (out of memory;
+// the message stays the caller's).
 enum verdict batch_add(struct batch *batch, void *message, int32_t topic_index, struct err *e);
 // The entry of a partition, made when missing; its before and next are then -1.
 struct batch_offset *batch_offset(struct batch *batch, int32_t topic_index, int32_t partition);
-// Front: makes outputs [from, to) fit to be read by back while the batch may still be filled: headers are parsed here, where the message
-// is still in the cache, and outputs of a source without any say so.
-void batch_publish(struct batch *batch, int32_t from, int32_t to);
-// Back: reads the batch's arrays between these two.
-void batch_hold(struct batch *batch);
-void batch_release(struct batch *batch);
 // Lets go of the records from `from` on, which weren't transformed; offsets are the caller's business.
 void batch_truncate(struct batch *batch, int32_t from);
 // Room in the arena for `size` bytes, aligned for any struct; NULL: out of memory.

@@ -29,10 +29,19 @@ static const char *property_of(const struct config_pipeline *pipeline, const str
     return NULL;
 }
 
-enum verdict kafka_version_check(const struct config_pipeline *pipeline, struct err *e)
+static int is_cooperative(const struct config_pipeline *pipeline)
 {
     const char *strategy = property_of(pipeline, &pipeline->consumer, "partition.assignment.strategy");
-    int cooperative = strategy && strstr(strategy, "cooperative");
+    return strategy && strstr(strategy, "cooperative");
+}
+
+int kafka_polls_batches(const struct config_pipeline *pipeline)
+{
+    return kafka_version_below(2, 2, 0) && !is_cooperative(pipeline);
+}
+
+enum verdict kafka_version_check(const struct config_pipeline *pipeline, struct err *e)
+{
     if (kafka_version_below(2, 0, 0))
         return err_set(e, HALT, 78, "librdkafka %s can't resume a commit after a timeout; use 2.0.2 or newer", rd_kafka_version_str());
     if (version_is(2, 1, 0) || version_is(2, 10, 0))
@@ -42,7 +51,7 @@ enum verdict kafka_version_check(const struct config_pipeline *pipeline, struct 
                        rd_kafka_version_str());
     if (!kafka_version_below(2, 2, 0) && kafka_version_below(2, 4, 1))
         log_warning("librdkafka %s can fail to rebuild a large batch (fixed in 2.5.0)", rd_kafka_version_str());
-    if (cooperative && kafka_version_below(2, 6, 1))
+    if (is_cooperative(pipeline) && kafka_version_below(2, 6, 1))
         log_warning("cooperative-sticky on librdkafka %s may loop in rebalances (fixed in 2.6.1)", rd_kafka_version_str());
     return OK;
 }

@@ -18,8 +18,9 @@ struct mailbox {
     struct batch *batch;
     enum mailbox_result result;
     struct err error;
-    int32_t fed, sent; // outputs of an open batch that are final, and of these sent
-    int closed, dropped, stopping, ready, stuck;
+    int32_t sent;       // outputs of a batch that was open, sent by front
+    struct err failure; // what that came to
+    int lent, closed, dropped, stopping, ready, stuck;
     uint64_t stuck_serial, wakes;
     void (*wake)(void *opaque);
     void *opaque;
@@ -80,63 +81,67 @@ static void give(struct mailbox *m, struct batch *batch)
 {
     m->batch = batch;
     m->state = GIVEN;
-    m->closed = m->dropped = m->fed = m->sent = 0;
+    m->lent = m->closed = m->dropped = m->sent = 0;
+    m->failure.verdict = OK;
 }
 
-void mailbox_put(struct mailbox *m, struct batch *batch)
+void mailbox_put(struct mailbox *m, struct batch *batch, int32_t sent, const struct err *failure)
 {
     lock(m);
     must(!m->stopping && (m->state == FREE || (m->batch == batch && !m->closed)));
     if (m->state == FREE)
         give(m, batch);
+    must(m->lent || sent == 0);
+    m->lent = 0;
     m->closed = 1;
+    m->sent = sent;
+    if (failure)
+        m->failure = *failure;
     changed(m);
     unlock(m);
 }
 
-void mailbox_open(struct mailbox *m, struct batch *batch, int32_t fed)
+void mailbox_open(struct mailbox *m, struct batch *batch)
 {
     lock(m);
     must(m->state == FREE && !m->stopping);
     give(m, batch);
-    m->fed = fed;
     changed(m);
     unlock(m);
 }
 
-void mailbox_feed(struct mailbox *m, int32_t fed)
+void mailbox_lend(struct mailbox *m)
 {
     lock(m);
-    must(m->state != FREE && !m->closed && fed >= m->fed);
-    m->fed = fed;
-    changed(m);
+    must(m->state == TAKEN);
+    if (!m->closed && !m->dropped) {
+        m->lent = 1;
+        changed(m);
+    }
     unlock(m);
 }
 
-int mailbox_wait_sent(struct mailbox *m, int32_t most, int timeout_ms)
+int mailbox_is_lent(struct mailbox *m, int timeout_ms)
 {
     int64_t deadline = clock_ms() + timeout_ms;
     lock(m);
-    while (m->state != SETTLED && m->fed - m->sent > most && wait_until(m, deadline))
+    while (!m->lent && (m->state == GIVEN || m->state == TAKEN) && timeout_ms > 0 && wait_until(m, deadline))
         continue;
-    int near = m->state == SETTLED || m->fed - m->sent <= most;
+    int lent = m->lent;
     unlock(m);
-    return near;
+    return lent;
 }
 
-int mailbox_next(struct mailbox *m, int32_t sent, int timeout_ms, int32_t *fed)
+int mailbox_wait_closed(struct mailbox *m, int timeout_ms, int32_t *sent, struct err *failure)
 {
     int64_t deadline = clock_ms() + timeout_ms;
     lock(m);
     must(m->state == TAKEN);
-    if (sent != m->sent) {
-        m->sent = sent;
-        changed(m);
-    }
-    while (!m->closed && !m->dropped && m->fed <= sent && wait_until(m, deadline))
+    while (!m->closed && !m->dropped && wait_until(m, deadline))
         continue;
     int closed = m->closed;
-    *fed = m->fed;
+    *sent = m->sent;
+    *failure = m->failure;
     unlock(m);
     return closed;
 }
@@ -173,6 +178,7 @@ void mailbox_drop(struct mailbox *m)
 {
     lock(m);
     m->dropped = 1;
+    m->lent = 0;
     changed(m);
     unlock(m);
 }

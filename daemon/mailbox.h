@@ -21,15 +21,14 @@ void mailbox_free(struct mailbox **mailbox);
 // Called, without the lock, whenever a batch has been settled or back got stuck: wakes a front that sits in a poll.
 void mailbox_on_settled(struct mailbox *mailbox, void (*wake)(void *opaque), void *opaque);
 
-// Front: lends the batch that is still being filled, so that back may begin to send it: outputs [0, fed) are final. The mailbox must be
-// free.
-void mailbox_open(struct mailbox *mailbox, struct batch *batch, int32_t fed);
-// Front: more of the open batch's outputs are final.
-void mailbox_feed(struct mailbox *mailbox, int32_t fed);
-// Front: waits at most `timeout_ms` until back has sent all but `most` of what was fed. True: it has, or there is something to collect.
-int mailbox_wait_sent(struct mailbox *mailbox, int32_t most, int timeout_ms);
-// Front: hands a batch over, or closes the open one; else the mailbox must be free.
-void mailbox_put(struct mailbox *mailbox, struct batch *batch);
+// Front: has back begin a transaction for a batch that is still being filled. The mailbox must be free.
+void mailbox_open(struct mailbox *mailbox, struct batch *batch);
+// Front: waits at most `timeout_ms` until the open batch's transaction is begun. True: it is, and until the put or a drop the sink is
+// front's, to send what is final of the batch.
+int mailbox_is_lent(struct mailbox *mailbox, int timeout_ms);
+// Front: hands a batch over, or closes the open one; else the mailbox must be free. Outputs [0, sent) of an open one are sent; *failure
+// (NULL: none) says what sending them came to.
+void mailbox_put(struct mailbox *mailbox, struct batch *batch, int32_t sent, const struct err *failure);
 // Front: nothing handed over that hasn't been collected.
 int mailbox_is_free(struct mailbox *mailbox);
 // Front: the settled batch, waiting at most `timeout_ms` for it; NULL: none yet. *e is filled for SPENT and HALTED.
@@ -45,9 +44,11 @@ void mailbox_stop(struct mailbox *mailbox);
 
 // Back: the next batch, waiting at most `timeout_ms`; NULL: none yet. *stop is set when there will be none.
 struct batch *mailbox_take(struct mailbox *mailbox, int timeout_ms, int *stop);
-// Back: how many outputs of the batch it holds are final; waits at most `timeout_ms` for more than `sent`, the end or a drop. True: the
-// batch is closed, *fed is without meaning, and all of it may be read.
-int mailbox_next(struct mailbox *mailbox, int32_t sent, int timeout_ms, int32_t *fed);
+// Back: the transaction of the batch it holds is begun: if the batch is open still, the sink is front's now.
+void mailbox_lend(struct mailbox *mailbox);
+// Back: waits at most `timeout_ms` until the batch is closed or dropped. True: closed, the sink is back's again, and *sent and *failure are
+// what front gave to the put.
+int mailbox_wait_closed(struct mailbox *mailbox, int timeout_ms, int32_t *sent, struct err *failure);
 // Back: the batch it took is settled.
 void mailbox_settle(struct mailbox *mailbox, enum mailbox_result result, const struct err *e);
 // Back: has front dropped the batch that back holds?

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The path of a batch: filled and transformed here on the front thread, slice by slice (pipeline_turn), handed over to the back thread
-// (transaction.c) and collected when it is settled. Two batches exist: one here, one there or spare. Invariants: no transaction is open
-// while Lua runs; a batch is sealed only when all it holds is transformed; when a batch is dropped, so is its successor, and everything
-// polled since (R8).
+// (transaction.c) and collected when it is settled. Two batches exist: one here, one there or spare. What grows large is sent from here, in a
+// transaction that back has begun for it. Invariants: a batch is sealed only when all it holds is transformed; one whose transaction is open
+// is closed in a third of transaction.timeout; when a batch is dropped, so is its successor, and everything polled since (R8).
 #include "pipeline.h"
 
 #include <errno.h>
@@ -25,8 +25,7 @@
 enum {
     SLICE = 500,          // records polled before they are transformed
     STREAM = 2000,        // outputs from which on a batch is sent while it is filled: many partitions are touched together
-    AHEAD = 2000,         // outputs that may wait to be sent: more would have left the cache when back comes to them
-    AHEAD_COMMIT = 16000, // ... while back waits for the brokers to commit
+    AHEAD = 16000,        // outputs that may wait for a transaction to be begun: more would have left the cache when they are sent
     WAIT_MS = 100,        // for the first record; also bounds how late a stop is seen
     FULL_MS = 1000,       // both batches full for so long: fetching pauses, polling goes on
     BACKLOG_MS = 500,     // transforming without a poll
@@ -48,8 +47,9 @@ struct pipeline {
     struct batch *filling, *spare; // spare is NULL while back has it
     int64_t handed_ms;             // of the last hand-over
     int64_t full_since, idle_looked;
-    int open; // back is sending `filling` already, outputs [0, fed)
-    int32_t fed;
+    int open;           // a transaction is asked for, or begun, for `filling`
+    int32_t sent;       // outputs [0, sent) of it are on their way
+    struct err failure; // what sending them came to
     int64_t opened_ms;
     int paused;
     int rewind;      // a batch was dropped: go on from the committed offsets before anything else
@@ -83,6 +83,12 @@ static int is_full(const struct pipeline *p)
            b->input_bytes + b->lent.bytes >= p->settings->transaction.max_bytes;
 }
 
+static void stream_end(struct pipeline *p)
+{
+    p->open = p->sent = 0;
+    p->failure.verdict = OK;
+}
+
 // Takes back what is settled, waiting at most `timeout_ms` for it. OK; RESTART or HALT when back says so.
 static enum verdict collect(struct pipeline *p, int timeout_ms, struct err *e)
 {
@@ -92,7 +98,7 @@ static enum verdict collect(struct pipeline *p, int timeout_ms, struct err *e)
         return OK;
     must(batch == p->filling ? p->open : !p->spare);
     if (batch == p->filling)
-        p->open = 0;
+        stream_end(p);
     else
         p->spare = batch;
     batch_renew(p, batch);
@@ -119,34 +125,29 @@ static void hand_over(struct pipeline *p, enum source_ends ends)
     struct batch *batch = p->filling;
     must(p->spare);
     source_seal(p->source, batch, ends);
-    batch_publish(batch, p->open ? p->fed : 0, batch->lent.output_count);
     if (batch_is_empty(batch) && !p->open)
         return;
     p->filling = p->spare;
     p->spare = NULL;
-    p->open = 0;
     p->handed_ms = clock_ms();
     p->full_since = 0;
-    mailbox_put(p->mailbox, batch);
+    mailbox_put(p->mailbox, batch, p->sent, &p->failure);
+    stream_end(p);
 }
 
-// Lets back begin with a large batch while it is filled: what it sends is still warm in the cache, and only the end of the batch is waited
+// A large batch is sent while it is filled, by front itself: what it sends is still warm in the cache, and only the end of the batch is waited
 // for. The batch stays what is held, committed and sent again as one.
 static void stream(struct pipeline *p)
 {
-    struct batch *b = p->filling;
-    int32_t count = b->lent.output_count;
-    if (!p->spare || (!p->open && count < STREAM) || p->rewind || p->halt.verdict)
-        return;
-    if (!p->open)
-        p->fed = 0;
-    batch_publish(b, p->fed, count);
-    p->fed = count;
+    const struct batch *b = p->filling;
     if (p->open) {
-        mailbox_feed(p->mailbox, count);
+        if (!p->failure.verdict && mailbox_is_lent(p->mailbox, 0) && sink_send(p->sink, p->filling, &p->sent, &p->failure) == RETRY)
+            p->failure.verdict = OK; // the rest in a later turn
         return;
     }
-    mailbox_open(p->mailbox, b, count);
+    if (!p->spare || b->lent.output_count < STREAM || p->rewind || p->halt.verdict)
+        return;
+    mailbox_open(p->mailbox, p->filling);
     p->open = 1;
     p->opened_ms = clock_ms();
 }
@@ -173,7 +174,7 @@ static int is_due(struct pipeline *p)
 {
     const struct batch *b = p->filling;
     return p->spare && !batch_is_empty(b) && b->transformed == b->lent.record_count &&
-           (is_full(p) || clock_ms() - p->handed_ms >= p->settings->transaction.commit_every_ms ||
+           (is_full(p) || p->failure.verdict || clock_ms() - p->handed_ms >= p->settings->transaction.commit_every_ms ||
             (p->open && clock_ms() - p->opened_ms > p->settings->transaction.timeout_ms / 3));
 }
 
@@ -188,12 +189,11 @@ static int wait_of(const struct pipeline *p)
     return left < 0 ? 0 : left < WAIT_MS ? (int)left : WAIT_MS;
 }
 
-// Front far ahead of back would only fill memory that has left the cache when back comes to it.
-static int is_ahead(struct pipeline *p)
+// Front far ahead of back would only fill memory that has left the cache when it is sent.
+static int is_ahead(const struct pipeline *p)
 {
-    if (p->open)
-        return !mailbox_wait_sent(p->mailbox, AHEAD, 0);
-    return !p->spare && (is_full(p) || p->filling->lent.output_count >= AHEAD_COMMIT);
+    int32_t waiting = p->filling->lent.output_count - p->sent;
+    return p->spare ? p->open && !p->failure.verdict && waiting >= AHEAD : is_full(p) || waiting >= AHEAD;
 }
 
 // Both batches are full: wait for back; after a while stop fetching, but go on polling, or no rebalance callback runs.
@@ -202,12 +202,14 @@ static enum verdict wait_for_back(struct pipeline *p, struct err *e)
     int64_t now = clock_ms();
     if (!p->full_since)
         p->full_since = now;
-    if (now - p->full_since < FULL_MS && p->open)
-        return mailbox_wait_sent(p->mailbox, AHEAD, WAIT_MS) ? (p->full_since = 0, OK) : OK;
-    if (now - p->full_since < FULL_MS)
+    if (now - p->full_since >= FULL_MS) {
+        source_pause(p->source, p->paused = 1); // each time: a rebalance may have brought partitions
+        return source_fill(p->source, &p->filling, p->filling->lent.record_count + 1, INT64_MAX, WAIT_MS, e);
+    }
+    if (!p->open)
         return collect(p, WAIT_MS, e);
-    source_pause(p->source, p->paused = 1); // each time: a rebalance may have brought partitions
-    return source_fill(p->source, &p->filling, p->filling->lent.record_count + 1, INT64_MAX, WAIT_MS, e);
+    mailbox_is_lent(p->mailbox, WAIT_MS);
+    return OK;
 }
 
 // R8: until the source stands at the committed offsets, what it polls is of no use.
@@ -244,8 +246,10 @@ static enum verdict pipeline_turn(struct pipeline *p, struct err *e)
         return verdict;
     if (p->rewind)
         return p->spare ? rewind_turn(p, e) : collect(p, WAIT_MS, e);
+    stream(p);
     if (is_ahead(p))
         return wait_for_back(p, e);
+    p->full_since = 0;
     if ((verdict = fill(p, e)))
         return verdict;
     if (p->rewind)
@@ -253,10 +257,9 @@ static enum verdict pipeline_turn(struct pipeline *p, struct err *e)
     transform_polled(p, BACKLOG_MS);
     if (p->halt.verdict)
         return *e = p->halt, HALT;
+    stream(p);
     if (is_due(p))
         hand_over(p, ENDS_BEHIND);
-    else
-        stream(p);
     if (p->spare && batch_is_empty(p->filling) && clock_ms() - p->idle_looked > IDLE_LOOK_MS) {
         p->idle_looked = clock_ms();
         if (source_has_idle(p->source))

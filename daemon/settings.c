@@ -67,8 +67,8 @@ const struct setting settings_pipeline[] = {
 
     {"transaction", SETTING_MAP, 0, NULL, NULL, 0, 0, "when to commit"},
     {"transaction.commit_every", SETTING_DURATION, 0, "100ms", NULL, 0, 10 * MS_M, "least spacing of commits; 0: as soon as the previous one is through"},
-    {"transaction.max_records", SETTING_INTEGER, 0, "100000", NULL, 1, 1e6, "a transaction is closed when it holds this much input"},
-    {"transaction.max_bytes", SETTING_SIZE, 0, "64MiB", NULL, 64 * KIB, GIB, "or this much input plus output"},
+    {"transaction.max_records", SETTING_INTEGER, 0, "250000", NULL, 1, 1e6, "a transaction is closed when it holds this much input"},
+    {"transaction.max_bytes", SETTING_SIZE, 0, "128MiB", NULL, 64 * KIB, GIB, "or this much input plus output"},
     {"transaction.timeout", SETTING_DURATION, 0, "10s", NULL, MS_S, 15 * MS_M, "a frozen worker blocks readers at most this long"},
     {NULL, SETTING_MAP, 0, NULL, NULL, 0, 0, NULL},
 };

@@ -18,6 +18,7 @@ enum {
     CALL_MS = 1000,     // one call into librdkafka; the caller loops under its own deadline
     OFFSETS_MS = 5000,  // send_offsets; honoured while the group coordinator answers
     REFRESH_MS = 10000, // of partition counts
+    FULL_MS = 10,       // for librdkafka's queue to have room again
 };
 
 // What delivery reports told of the present transaction; written by the callback, which runs inside poll and flush on our thread.
@@ -296,14 +297,11 @@ enum verdict sink_begin(struct sink *sink, struct err *e)
 // A synchronous failure isn't counted by librdkafka, and commit would say success (R6): it is answered here.
 static enum verdict output_send(struct sink *sink, const struct batch *batch, int32_t index, struct err *e)
 {
-    rd_kafka_resp_err_t err;
-    while ((err = sink_output_produce(sink->rk, sink->handles, batch, index)) == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
-        rd_kafka_poll(sink->rk, 10);
-        if (clock_ms() - sink->began > sink->pipeline->transaction.timeout_ms)
-            return err_set(e, RESEND, err, "produce: the queue stayed full for transaction.timeout");
-    }
+    rd_kafka_resp_err_t err = sink_output_produce(sink->rk, sink->handles, batch, index);
     if (!err)
         return OK;
+    if (err == RD_KAFKA_RESP_ERR__QUEUE_FULL)
+        return err_set(e, RETRY, err, "produce: librdkafka's queue is full");
     const char *topic = batch->lent.output_topics[batch->lent.outputs[index].topic_index].name;
     if (err == RD_KAFKA_RESP_ERR__STATE && sink->deliveries.error) // the transaction has failed: its first delivery error says why
         return err_set(e, RESEND, sink->deliveries.error, "delivery to %s: %s", topic, rd_kafka_err2str(sink->deliveries.error));
@@ -333,19 +331,17 @@ static void suspects_cover(struct sink *sink, int32_t count)
     sink->suspect_count = capacity;
 }
 
-enum verdict sink_send(struct sink *sink, struct batch *batch, int32_t from, int32_t to, struct err *e)
+enum verdict sink_send(struct sink *sink, struct batch *batch, int32_t *sent, struct err *e)
 {
     enum verdict verdict = OK;
-    suspects_cover(sink, to);
-    if (from == 0) {
+    suspects_cover(sink, batch->lent.output_count);
+    if (*sent == 0) {
         memset(sink->suspects, 0, (size_t)sink->suspect_count);
         sink->suspect_next = 0;
     }
-    batch_hold(batch);
-    for (int32_t i = from; i < to && !verdict; i++)
-        verdict = output_send(sink, batch, i, e);
-    batch_release(batch);
-    rd_kafka_poll(sink->rk, 0);
+    for (; *sent < batch->lent.output_count && !verdict; *sent += !verdict)
+        verdict = output_send(sink, batch, *sent, e);
+    rd_kafka_poll(sink->rk, verdict == RETRY ? FULL_MS : 0);
     return verdict;
 }
 
@@ -443,7 +439,7 @@ enum verdict sink_culprit(struct sink *sink, const struct batch *batch, int32_t 
     for (; sink->suspect_next < batch->lent.output_count && clock_ms() < deadline; sink->suspect_next++) {
         if (!sink->suspects[sink->suspect_next])
             continue;
-        enum verdict verdict = output_send(sink, batch, sink->suspect_next, e);
+        enum verdict verdict = output_send(sink, batch, sink->suspect_next, e); // the queue is empty: never full
         while (!verdict && (verdict = sink_flush(sink, CALL_MS, e)) == RETRY && clock_ms() < deadline)
             continue;
         if (verdict == RESEND && sink_topics_permanent(e->code)) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The transactional producer: one disposable handle at a time under one transactional.id. It sends batches and says what became of
-// them; it decides nothing. Used by the back thread only (by the front thread before back exists). Every wait has a deadline.
+// them; it decides nothing. One thread has it at a time: back; front before back exists, and while a begun transaction is lent to it
+// (mailbox.h). Every wait has a deadline.
 #pragma once
 #include "batch.h"
 #include "config.h"
@@ -29,9 +30,9 @@ const char *sink_stale(const struct sink *sink, enum sink_cause *cause);
 void sink_spoil(struct sink *sink);
 
 enum verdict sink_begin(struct sink *sink, struct err *e);
-// Produces outputs [from, to) of the batch, in order; nothing is copied, so the batch must outlive the transaction. The batch may still be
-// growing behind `to`. OK, RESEND or RESTART.
-enum verdict sink_send(struct sink *sink, struct batch *batch, int32_t from, int32_t to, struct err *e);
+// Produces the batch's outputs from *sent on, in order, and moves *sent; nothing is copied, so the batch must outlive the transaction, but it
+// may grow. OK; RETRY: librdkafka's queue is full, call again; RESEND or RESTART.
+enum verdict sink_send(struct sink *sink, struct batch *batch, int32_t *sent, struct err *e);
 // Waits until all is delivered. OK; RETRY: not yet, call again; RESEND: a delivery failed.
 enum verdict sink_flush(struct sink *sink, int timeout_ms, struct err *e);
 // Adds the batch's offsets to the transaction, after the flush (R14). Several seconds at most, but librdkafka may ignore that while

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// See source.h: the consumer's handle and the filling of batches. Single messages are polled (rd_kafka_consumer_poll): the batch call
-// of 2.0.2 skips offsets when a rebalance pauses partitions.
+// See source.h: the consumer's handle and the filling of batches.
 #include "source.h"
 
 #include <inttypes.h>
@@ -16,6 +15,8 @@
 enum {
     IDLE_MS = 5000, // behind markers for so long: their offset is committed alone
     POLL_INTERVAL = 60000,
+    POLLED = 64,      // messages taken from librdkafka's queue at once
+    LARGE = 64 * 1024 // bytes of a value behind which they are taken one by one: the batch has a bound in bytes
 };
 
 // R10, R7: set last, so that nothing overrides them.
@@ -79,6 +80,7 @@ struct source *source_new(const struct config_pipeline *pipeline, const char *st
     }
     rd_kafka_poll_set_consumer(source->rk); // one queue serves messages, errors and callbacks
     source->queue = rd_kafka_queue_get_consumer(source->rk);
+    source->batches = kafka_polls_batches(pipeline);
     source->scout = source_scout_new(source->rk, source->queue, pipeline, id);
     return source;
 }
@@ -137,11 +139,12 @@ static enum verdict record_take(struct source *source, struct batch *batch, rd_k
         rd_kafka_message_destroy(message);
         return OK;
     }
+    int64_t next = message->offset + 1;
     if (batch_add(batch, message, partition->topic_index, e)) {
         rd_kafka_message_destroy(message);
         return e->verdict;
     }
-    partition->next = message->offset + 1;
+    partition->next = next;
     return OK;
 }
 
@@ -196,22 +199,43 @@ static enum verdict message_take(struct source *source, struct batch *batch, rd_
     return verdict;
 }
 
+// The first message is waited for with a single poll: a batch call would wait until it is full.
+static int messages_poll(struct source *source, rd_kafka_message_t **messages, int most, int wait_ms)
+{
+    if (!wait_ms && most > 1 && source->batches)
+        return (int)rd_kafka_consume_batch_queue(source->queue, 0, messages, (size_t)most);
+    messages[0] = rd_kafka_consumer_poll(source->rk, wait_ms);
+    return messages[0] != NULL;
+}
+
+// All of what was polled is seen, also behind an event that ends the turn: there is no way to put it back.
+static enum verdict messages_take(struct source *source, struct batch **filling, rd_kafka_message_t **messages, int count, struct err *e)
+{
+    enum verdict verdict = OK;
+    for (int i = 0; i < count; i++) {
+        source->large = messages[i]->len > LARGE;
+        if (verdict || source->failure.verdict)
+            rd_kafka_message_destroy(messages[i]); // the process ends, or the assignment does
+        else
+            verdict = message_take(source, *filling, messages[i], e);
+    }
+    if (!verdict && source->failure.verdict)
+        *e = source->failure, verdict = e->verdict;
+    return verdict;
+}
+
 static enum verdict fill_loop(struct source *source, struct batch **filling, int32_t records, int64_t bytes, int wait_ms, struct err *e)
 {
+    rd_kafka_message_t *messages[POLLED];
     enum verdict verdict = OK;
     source->changed = 0;
     while (!verdict && (*filling)->lent.record_count < records && (*filling)->input_bytes < bytes && !source->changed) {
-        rd_kafka_message_t *message = rd_kafka_consumer_poll(source->rk, wait_ms);
+        int32_t left = records - (*filling)->lent.record_count;
+        int count = messages_poll(source, messages, source->large ? 1 : left < POLLED ? left : POLLED, wait_ms);
         wait_ms = 0;
-        if (source->failure.verdict) {
-            if (message)
-                rd_kafka_message_destroy(message);
-            *e = source->failure;
-            return e->verdict;
-        }
-        if (!message)
+        if (!count && !source->failure.verdict)
             break;
-        verdict = message_take(source, *filling, message, e);
+        verdict = messages_take(source, filling, messages, count, e);
     }
     return verdict;
 }

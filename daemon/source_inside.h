@@ -11,6 +11,8 @@
 
 struct source {
     const struct config_pipeline *pipeline;
+    int batches; // messages may be taken in batches
+    int large;   // the last one was
     const char *id;
     const char *state_directory; // NULL: none
     struct stats *stats;

@@ -146,37 +146,42 @@ static enum verdict commit(struct transaction *t, struct err *e)
     return verdict;
 }
 
-// Sends what is final of a batch that may still be filled, until it is closed and all of it is sent.
-static enum verdict send(struct transaction *t, struct batch *batch, struct err *e)
+// A batch that is still being filled is front's to send until it closes it.
+static enum verdict fill(struct transaction *t, int32_t *sent, struct err *e)
 {
-    int64_t deadline = sink_began(t->sink) + t->pipeline->transaction.timeout_ms;
-    int32_t sent = 0, fed;
-    do {
-        t->closed = mailbox_next(t->mailbox, sent, CALL_MS, &fed);
+    mailbox_lend(t->mailbox);
+    while (!(t->closed = mailbox_wait_closed(t->mailbox, CALL_MS, sent, e))) {
+        beat(t);
         if (mailbox_is_dropped(t->mailbox))
             return err_set(e, RESEND, 0, "dropped");
-        if (t->closed)
-            fed = batch->lent.output_count;
-        if (sink_send(t->sink, batch, sent, fed, e))
-            return e->verdict;
-        sent = fed;
+    }
+    return e->verdict;
+}
+
+static enum verdict send(struct transaction *t, struct batch *batch, int32_t sent, struct err *e)
+{
+    int64_t deadline = sink_began(t->sink) + t->pipeline->transaction.timeout_ms;
+    enum verdict verdict;
+    while ((verdict = sink_send(t->sink, batch, &sent, e)) == RETRY) {
         beat(t);
-        if (clock_ms() > deadline)
-            return err_set(e, RESEND, 0, "the batch wasn't filled within transaction.timeout");
-    } while (!t->closed);
-    return OK;
+        if (clock_ms() > deadline || mailbox_is_dropped(t->mailbox))
+            return e->verdict = RESEND;
+    }
+    return verdict;
 }
 
 static enum verdict attempt(struct transaction *t, struct batch *batch, struct err *e)
 {
     int64_t since = clock_ms() - t->committed_ms;
-    t->closed = 0;
-    if (since < MARKERS_MS)
+    int32_t sent = 0;
+    if (t->closed && since < MARKERS_MS) // nothing is gained while the batch is still growing
         usleep((useconds_t)(MARKERS_MS - since) * 1000);
     enum verdict verdict = sink_begin(t->sink, e); // 1.
     FAILPOINT("after-begin");
+    if (verdict == OK && !t->closed)
+        verdict = fill(t, &sent, e);
     if (verdict == OK)
-        verdict = send(t, batch, e); // 2.
+        verdict = send(t, batch, sent, e); // 2.
     FAILPOINT("after-produce");
     if (verdict == OK && GUARD("flush"))
         verdict = flush(t, e); // 3. offsets beside a produce in flight cost a retry
@@ -230,11 +235,6 @@ static enum verdict poison_treat(struct transaction *t, struct batch *batch, str
 {
     int32_t output = -1;
     enum verdict verdict;
-    int32_t fed;
-    while (!t->closed && !mailbox_is_dropped(t->mailbox)) {
-        t->closed = mailbox_next(t->mailbox, INT32_MAX, CALL_MS, &fed); // it can't be mended while front fills it
-        beat(t);
-    }
     do {
         if (mailbox_is_dropped(t->mailbox))
             return OK;
@@ -355,6 +355,9 @@ static enum verdict batch_bring(struct transaction *t, struct batch *batch, stru
 static enum verdict settle(struct transaction *t, struct batch *batch)
 {
     struct err e = {.verdict = OK};
+    int32_t sent;
+    t->attempt = 0;
+    t->closed = mailbox_wait_closed(t->mailbox, 0, &sent, &e);
     enum verdict verdict = batch_bring(t, batch, &e);
     t->attempt = 0;
     if (verdict == OK)

@@ -34,7 +34,7 @@ describe("a pipeline", function()
       assert.same({ C.START_EARLIEST, 15000, 0 }, { p.input.start, tonumber(p.input.session_timeout_ms), p.input.gap_continue })
       assert.same({ "{}", "[]", 64 * 2 ^ 20, 5000, 1000 }, { str(p.transform.params_json), str(p.transform.allow_json),
          tonumber(p.transform.memory_bytes), tonumber(p.transform.record_time_ms), tonumber(p.transform.outputs_per_record) })
-      assert.same({ 100, 100000, 64 * 2 ^ 20, 10000 }, { tonumber(p.transaction.commit_every_ms), tonumber(p.transaction.max_records),
+      assert.same({ 100, 250000, 128 * 2 ^ 20, 10000 }, { tonumber(p.transaction.commit_every_ms), tonumber(p.transaction.max_records),
          tonumber(p.transaction.max_bytes), tonumber(p.transaction.timeout_ms) })
       assert.same({ C.POLICY_STOP, C.POLICY_STOP, -1 }, { p.on_error, p.on_reject, p.dlq_topic })
       assert.same({ "enriched", "none", 0 }, { str(p.topics[0].name), str(p.topics[0].compression), p.topics[0].create_partitions })

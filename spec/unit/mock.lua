@@ -203,7 +203,8 @@ function Sink:text() return ffi.string(self.e.text) end
 function Sink:code() return self.e.code end
 function Sink:open() return verdict(C.sink_open(self.handle, self.e)) end
 function Sink:begin() return verdict(C.sink_begin(self.handle, self.e)) end
-function Sink:send(batch) return verdict(C.sink_send(self.handle, batch, 0, batch.lent.output_count, self.e)) end
+-- Sends what is left of the batch behind `sent` outputs (a counter of the caller's, or none).
+function Sink:send(batch, sent) return verdict(C.sink_send(self.handle, batch, sent or ffi.new "int32_t[1]", self.e)) end
 function Sink:flush(ms) return verdict(C.sink_flush(self.handle, ms or 3000, self.e)) end
 function Sink:commit(ms) return verdict(C.sink_commit(self.handle, ms or 3000, self.e)) end
 function Sink:abort() return verdict(C.sink_abort(self.handle, self.e)) end
@@ -247,7 +248,6 @@ function Sink:batch(values)
       o.key_data, o.key_size, o.value_data, o.value_size = r.key_data, r.key_size, r.value_data, r.value_size
       o.time, o.source, o.partition, o.topic_index, o.header_count = 1700000000000, i - 1, given.partition or -1, given.topic or 0, 0
    end
-   C.batch_publish(batch, 0, batch.lent.output_count)
    batch.transformed = #values
    local o = C.batch_offset(batch, 0, 0)
    o.before, o.next = 10, 10 + #values
@@ -283,7 +283,7 @@ end
 
 local RESULTS = { [0] = "COMMITTED", "DROPPED", "SPENT", "HALTED" }
 
-function Sink:put(batch) C.mailbox_put(self.mailbox, batch) end
+function Sink:put(batch) C.mailbox_put(self.mailbox, batch, 0, nil) end
 
 -- What became of the batch, and the text; "UNDERWAY" after `seconds`.
 function Sink:collect(seconds)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Hammers the hand-over between front and back (mailbox, batch, table of partitions) from two threads, for ThreadSanitizer: batches given
-// whole and batches lent while they are still being filled, drops, stuck pauses, partitions that come and go. Each side checks what it got.
+// whole and batches that front sends itself while they are still being filled, drops, stuck pauses, partitions that come and go. Each side checks what it got.
 // With -DPLANTED front touches a batch after it has been handed over, which must be reported. usage: threads_driver ROUNDS
 #include <pthread.h>
 #include <stdatomic.h>
@@ -20,6 +20,7 @@ struct driver {
     int rounds;
     _Atomic int settled;               // calls of the hook
     _Atomic uint64_t serial;           // of the group's metadata
+    int32_t read;                      // outputs of the present batch that were read, by whom the sink is
     int committed, dropped, not_owned; // back's
 };
 
@@ -62,21 +63,37 @@ static void partition_change(struct driver *d, int round)
     mailbox_wake(d->mailbox);
 }
 
+// Reads outputs as the sink does, and counts them in what both threads share, as the sink does.
+static void outputs_read(struct driver *d, const struct batch *batch)
+{
+    for (; d->read < batch->lent.output_count; d->read++)
+        must(batch->lent.outputs[d->read].time == batch->lent.number + d->read + 1);
+}
+
 static void batch_fill(struct driver *d, struct batch *batch, int round)
 {
+    static const struct err failed = {.verdict = RESEND};
+    const struct err *failure = NULL;
+    int32_t sent = 0;
     outputs_add(batch, round * 37 % (OUTPUTS_MOST / 2));
-    if (round % 3) { // lent while it is being filled: the outputs' array moves under back
-        int32_t fed = batch->lent.output_count;
-        mailbox_open(d->mailbox, batch, fed);
+    if (round % 3) { // while it is being filled front sends it, when back has begun
+        mailbox_open(d->mailbox, batch);
         for (int i = 0; i < 4; i++) {
             outputs_add(batch, OUTPUTS_MOST / 8);
-            batch_publish(batch, fed, batch->lent.output_count);
-            mailbox_feed(d->mailbox, fed = batch->lent.output_count);
-            mailbox_wait_sent(d->mailbox, OUTPUTS_MOST / 4, WAIT_MS);
+            if (mailbox_is_lent(d->mailbox, i == round % 4 ? WAIT_MS : 0)) {
+                outputs_read(d, batch);
+                sent = d->read;
+            }
+        }
+        if (sent && round % 13 == 0)
+            failure = &failed;
+        if (round % 17 == 0) {
+            mailbox_drop(d->mailbox);
+            sent = 0; // the sink isn't front's any more
         }
     }
     offsets_write(d, batch);
-    mailbox_put(d->mailbox, batch);
+    mailbox_put(d->mailbox, batch, sent, failure);
 #ifdef PLANTED
     batch->dropped = 0; // back writes its count there
 #endif
@@ -97,7 +114,7 @@ static void front_run(struct driver *d, struct batch *batches[2])
             if (mailbox_is_stuck(d->mailbox, d->serial))
                 partition_change(d, round);
         must(back == batch && mailbox_is_free(d->mailbox));
-        must(round % 7 || result == MAILBOX_DROPPED);
+        must((round % 7 && (round % 17 || round % 3 == 0)) || result == MAILBOX_DROPPED);
         must(result != MAILBOX_COMMITTED || batch->dropped == (uint64_t)batch->lent.output_count); // back's count
         must(mailbox_wait_ready(d->mailbox, 10000));
         batch_reset(batch);
@@ -105,23 +122,20 @@ static void front_run(struct driver *d, struct batch *batches[2])
     mailbox_stop(d->mailbox);
 }
 
-// Reads the outputs as the sink does; true: all of the closed batch was read.
+// A transaction's turn; true: all of the closed batch was read.
 static int batch_read(struct driver *d, struct batch *batch)
 {
-    int32_t sent = 0, fed;
-    int closed;
-    do {
-        closed = mailbox_next(d->mailbox, sent, WAIT_MS, &fed);
+    struct err e;
+    int32_t sent;
+    d->read = 0;
+    mailbox_lend(d->mailbox);
+    while (!mailbox_wait_closed(d->mailbox, WAIT_MS, &sent, &e))
         if (mailbox_is_dropped(d->mailbox))
             return 0;
-        if (closed)
-            fed = batch->lent.output_count;
-        batch_hold(batch);
-        for (; sent < fed; sent++)
-            must(batch->lent.outputs[sent].time == batch->lent.number + sent + 1);
-        batch_release(batch);
-    } while (!closed);
-    batch->dropped = (uint64_t)sent;
+    must(sent <= d->read);
+    d->read = e.verdict ? 0 : sent; // aborted: all of it is sent again
+    outputs_read(d, batch);
+    batch->dropped = (uint64_t)d->read;
     return 1;
 }
 

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Errors are verdicts: one spec for each row of the table of error classes (init, begin, produce, send_offsets, commit, abort; retriable,
 -- abortable, fatal), on the real sink against librdkafka's mock cluster; then what the back thread does about each verdict.
+local ffi = require "ffi"
 local mock = require "spec.unit.mock"
 local C = mock.C
 
@@ -126,13 +127,17 @@ describe("verdict", function()
    end)
 
    describe("of produce", function()
-      it("queue full: reports are served and the call is repeated until it fits", function()
+      it("queue full: RETRY, which serves reports until the rest fits", function()
          local tight = c:sink { kafka = { ["queue.buffering.max.messages"] = "5" } }
          assert.equal("OK", tight:open())
-         local values = {}
+         local values, sent, answer = {}, ffi.new "int32_t[1]", nil
          for i = 1, 100 do values[i] = "full" .. i end
          local batch = tight:batch(values)
-         assert.same({ "OK", "OK", "OK" }, { tight:begin(), tight:send(batch), tight:flush() })
+         assert.equal("OK", tight:begin())
+         assert.equal("RETRY", tight:send(batch, sent))
+         assert.equal(5, sent[0])
+         repeat answer = tight:send(batch, sent) until answer ~= "RETRY"
+         assert.same({ "OK", "OK", 100 }, { answer, tight:flush(), sent[0] })
          assert.equal("OK", tight:commit())
          local found = {}
          for _, value in ipairs(c:values "out") do if value:match "^full" then found[#found + 1] = value end end
@@ -140,14 +145,16 @@ describe("verdict", function()
          tight:free()
       end)
 
-      it("queue full for the transaction's time: RESEND", function()
+      it("queue full for the transaction's time: back gives the attempt up", function()
          local tight = c:sink { timeout = 1000, kafka = { ["queue.buffering.max.messages"] = "2" } }
          assert.equal("OK", tight:open())
-         local batch = tight:batch { "1", "2", "3" }
-         assert.equal("OK", tight:begin())
+         tight:back()
          c:down()
-         assert.equal("RESEND", tight:send(batch))
+         tight:put(tight:batch { "1", "2", "3" })
+         assert.equal("UNDERWAY", (tight:collect(2)))
          c:up()
+         assert.equal("COMMITTED", (tight:collect()))
+         assert.is_true(tonumber(tight.stats.aborts) + tonumber(tight.stats.recreated[C.CAUSE_ABORTED or 2]) > 0)
          tight:free()
       end)
 
