@@ -13,7 +13,7 @@
 
 enum {
     FIRST_CAPACITY = 1024,
-    COPY_MOST = 512, // bytes of key and value
+    COPY_MOST = 512,              // bytes of key and value
     ARENA_KEEP = 8 * 1024 * 1024, // an idle worker doesn't sit on the memory of its largest batch
 };
 
@@ -92,7 +92,8 @@ static int records_grow(struct batch *batch)
 }
 
 // A message brings some 500 bytes of librdkafka's along. Held until the transaction is settled they would all leave the cache, and so would
-// those that the prefetch takes in their place: a small record is copied out, a few times cheaper (spec/bench). True: it was, *r is its own.
+// those that the prefetch takes in their place: a small record is copied out, a few times cheaper (spec/bench). True: it was, *r is its
+// own.
 static int copied(struct batch *batch, const rd_kafka_message_t *m, struct onced_record *r)
 {
     rd_kafka_headers_t *headers;

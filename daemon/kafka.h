@@ -12,8 +12,8 @@
 // HALT for releases that lose or repeat records by themselves; logs a warning for those with a known weakness.
 enum verdict kafka_version_check(const struct config_pipeline *pipeline, struct err *e);
 // May messages be taken with rd_kafka_consume_batch_queue? Below 2.1.0 a batch call loses what it had collected when librdkafka pauses a
-// partition meanwhile for a rebalance (issue 4208), which the eager protocol makes good: everything is assigned anew, from committed offsets.
-// From 2.2.0 to 2.13.1 it moves positions past the ends of logs (issue 5213). Single polls are right everywhere.
+// partition meanwhile for a rebalance (issue 4208), which the eager protocol makes good: everything is assigned anew, from committed
+// offsets. From 2.2.0 to 2.13.1 it moves positions past the ends of logs (issue 5213). Single polls are right everywhere.
 int kafka_polls_batches(const struct config_pipeline *pipeline);
 // True when librdkafka is older than major.minor.patch.
 int kafka_version_below(int major, int minor, int patch);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The path of a batch: filled and transformed here on the front thread, slice by slice (pipeline_turn), handed over to the back thread
-// (transaction.c) and collected when it is settled. Two batches exist: one here, one there or spare. What grows large is sent from here, in a
-// transaction that back has begun for it. Invariants: a batch is sealed only when all it holds is transformed; one whose transaction is open
-// is closed in a third of transaction.timeout; when a batch is dropped, so is its successor, and everything polled since (R8).
+// (transaction.c) and collected when it is settled. Two batches exist: one here, one there or spare. What grows large is sent from here, in
+// a transaction that back has begun for it. Invariants: a batch is sealed only when all it holds is transformed; one whose transaction is
+// open is closed in a third of transaction.timeout; when a batch is dropped, so is its successor, and everything polled since (R8).
 #include "pipeline.h"
 
 #include <errno.h>
@@ -23,12 +23,12 @@
 #include "transform.h"
 
 enum {
-    SLICE = 500,          // records polled before they are transformed
-    STREAM = 2000,        // outputs from which on a batch is sent while it is filled: many partitions are touched together
-    AHEAD = 16000,        // outputs that may wait for a transaction to be begun: more would have left the cache when they are sent
-    WAIT_MS = 100,        // for the first record; also bounds how late a stop is seen
-    FULL_MS = 1000,       // both batches full for so long: fetching pauses, polling goes on
-    BACKLOG_MS = 500,     // transforming without a poll
+    SLICE = 500,      // records polled before they are transformed
+    STREAM = 2000,    // outputs from which on a batch is sent while it is filled: many partitions are touched together
+    AHEAD = 16000,    // outputs that may wait for a transaction to be begun: more would have left the cache when they are sent
+    WAIT_MS = 100,    // for the first record; also bounds how late a stop is seen
+    FULL_MS = 1000,   // both batches full for so long: fetching pauses, polling goes on
+    BACKLOG_MS = 500, // transforming without a poll
     IDLE_LOOK_MS = 1000,
     JOIN_MS = 2000, // for back to end
 };
@@ -135,8 +135,8 @@ static void hand_over(struct pipeline *p, enum source_ends ends)
     stream_end(p);
 }
 
-// A large batch is sent while it is filled, by front itself: what it sends is still warm in the cache, and only the end of the batch is waited
-// for. The batch stays what is held, committed and sent again as one.
+// A large batch is sent while it is filled, by front itself: what it sends is still warm in the cache, and only the end of the batch is
+// waited for. The batch stays what is held, committed and sent again as one.
 static void stream(struct pipeline *p)
 {
     const struct batch *b = p->filling;

@@ -30,8 +30,8 @@ const char *sink_stale(const struct sink *sink, enum sink_cause *cause);
 void sink_spoil(struct sink *sink);
 
 enum verdict sink_begin(struct sink *sink, struct err *e);
-// Produces the batch's outputs from *sent on, in order, and moves *sent; nothing is copied, so the batch must outlive the transaction, but it
-// may grow. OK; RETRY: librdkafka's queue is full, call again; RESEND or RESTART.
+// Produces the batch's outputs from *sent on, in order, and moves *sent; nothing is copied, so the batch must outlive the transaction, but
+// it may grow. OK; RETRY: librdkafka's queue is full, call again; RESEND or RESTART.
 enum verdict sink_send(struct sink *sink, struct batch *batch, int32_t *sent, struct err *e);
 // Waits until all is delivered. OK; RETRY: not yet, call again; RESEND: a delivery failed.
 enum verdict sink_flush(struct sink *sink, int timeout_ms, struct err *e);

@@ -236,6 +236,7 @@ void source_group_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka
 {
     struct source *source = opaque;
     source->changed = 1;
+    rd_kafka_yield(rk); // what a batch call has collected stands before this, of partitions that are gone then; nothing may follow it
     stats_add(&source->stats->rebalances, 1);
     if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
         on_assign(source, list);

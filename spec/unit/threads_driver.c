@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Hammers the hand-over between front and back (mailbox, batch, table of partitions) from two threads, for ThreadSanitizer: batches given
-// whole and batches that front sends itself while they are still being filled, drops, stuck pauses, partitions that come and go. Each side checks what it got.
-// With -DPLANTED front touches a batch after it has been handed over, which must be reported. usage: threads_driver ROUNDS
+// whole and batches that front sends itself while they are still being filled, drops, stuck pauses, partitions that come and go. Each side
+// checks what it got. With -DPLANTED front touches a batch after it has been handed over, which must be reported. usage: threads_driver
+// ROUNDS
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
