@@ -5,7 +5,7 @@ local tree = require "spec.house.tree"
 local ROWS = {
    { "main" },
    { "cli" },
-   { "check", "versions" },
+   { "command" }, -- one file each, command_NAME
    { "supervisor" },
    { "crew" }, -- the workers of a pipeline, and
    { "child" }, -- one of them, as the master sees them

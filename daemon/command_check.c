@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "check.h"
+#include "command.h"
 
 #include "clock.h"
 #include "err.h"
@@ -163,24 +163,53 @@ static void well_print(const struct config_pipeline *pipeline, enum config_forma
     }
 }
 
-int check_run(const struct config_request *request, enum config_format format, FILE *out)
+static const struct option options[] = {
+    {"-c", "FILE", "service file; default: " COMMAND_SERVICE_FILE " when no path is named"},
+    {"--brokers", "HOST:PORT,...", "as with run; may be unknown here"},
+    {"--format", "text|json|github", "how to write errors; json: one object a line"},
+    {NULL, NULL, NULL},
+};
+
+static enum config_format format_of(const char *word)
 {
-    int errors = 0;
+    return !word || strcmp(word, "text") == 0 ? CONFIG_TEXT : strcmp(word, "json") == 0 ? CONFIG_JSON : CONFIG_GITHUB;
+}
+
+static int run(struct arguments *arguments)
+{
+    struct config_request request;
+    enum config_format format = format_of(command_option(arguments, "--format"));
+    int errors = 0, code = command_request(arguments, &request);
+    if (code)
+        return code;
+    request.brokers_optional = 1;
     log_init(LOG_LEVEL_WARNING);
-    struct config *config = config_load(request, format, out, &errors);
+    struct config *config = config_load(&request, format, stdout, &errors);
     if (!config)
         return EX_CONFIG;
     for (int i = 0; i < config->pipeline_count; i++) {
         char text[sizeof((struct err *)0)->text + 1024];
         pipeline_judge(&config->pipelines[i], text, sizeof text);
         if (*text)
-            judgement_print(&config->pipelines[i], text, format, out), errors++;
+            judgement_print(&config->pipelines[i], text, format, stdout), errors++;
         else
-            well_print(&config->pipelines[i], format, out);
-        fflush(out); // before the next fork
+            well_print(&config->pipelines[i], format, stdout);
+        fflush(stdout); // before the next fork
     }
     if (config->file && !errors && format == CONFIG_TEXT)
-        fprintf(out, "%s: ok\n", config->file);
+        fprintf(stdout, "%s: ok\n", config->file);
     config_free(&config);
     return errors ? EX_CONFIG : EX_OK;
 }
+
+const struct command command_check = {
+    .name = "check",
+    .operands = "PATH",
+    .most = OPERANDS_MANY,
+    .summary = "check configuration and scripts; connects to nothing",
+    .details = "PATH is a pipeline file, a folder with pipelines, or a service file named onced.yaml. Each script is loaded and its init "
+               "run, in a\n"
+               "process of its own, for at most 5 s.\n\nExit: 0 all is well, 64 usage, 66 no such file, 78 errors.\n",
+    .options = options,
+    .run = run,
+};
