@@ -101,8 +101,22 @@ int onced_record_failed(struct onced_turn *turn, const char *kind, const char *p
 void onced_record_dropped(struct onced_turn *turn);
 
 int64_t onced_now(void); // wall clock, milliseconds since 1970
-// A log line of the script; level as in syslog (3 error, 4 warning, 6 info).
+// A log line of the script; level as in syslog (3 error, 4 warning, 6 info, 7 debug).
 void onced_log(int level, const char *text, int64_t size);
+
+// --- codecs: `to` has room for the longest result; decoding returns the size, or -1 with *error and *at, the byte it speaks of -----------
+
+int64_t onced_base64_encode(const char *data, int64_t size, int url, char *to); // url: RFC 4648 section 5, without padding
+int64_t onced_base64_decode(const char *data, int64_t size, int url, char *to, const char **error, int64_t *at);
+void onced_hex_encode(const char *data, int64_t size, char *to);
+int64_t onced_hex_decode(const char *data, int64_t size, char *to, const char **error, int64_t *at);
+// SHA-256, with a key (not NULL) HMAC of it: 32 bytes.
+void onced_sha256(const char *key, int64_t key_size, const char *data, int64_t size, char *digest);
+// RFC 3339. 0, or -1 with *error, the end of a sentence.
+int onced_time_parse(const char *text, int64_t size, int64_t *ms, const char **error);
+int onced_time_format(int64_t ms, char *to); // 24 bytes. 0, or -1: no year of four digits
+// The UUID of a record of the turn's batch and a number: 36 bytes.
+void onced_uuid(const struct onced_turn *turn, int32_t record, int32_t number, char *to);
 
 // --- JSON: a document is the text itself and an index of its values; edits are kept apart until the text is composed ------------------
 

@@ -111,8 +111,10 @@ static int read_text(const struct setting *setting, const struct yaml_node *node
 
 static int read_start(const struct yaml_node *node, struct config_value *value, char *problem, size_t size)
 {
+    const char *time_problem;
     value->text = node->text;
-    if (strcmp(node->text, "earliest") == 0 || strcmp(node->text, "latest") == 0 || scalar_time(node->text, &value->integer) == 0)
+    if (strcmp(node->text, "earliest") == 0 || strcmp(node->text, "latest") == 0 ||
+        scalar_time(node->text, &value->integer, &time_problem) == 0)
         return 0;
     snprintf(problem, size, "must be earliest, latest or a time as in 2026-01-31T10:00:00Z, not \"%s\"",
              node->secret ? "(redacted)" : node->text);

@@ -113,10 +113,10 @@ int scalar_size(const char *text, int64_t *bytes, const char **problem)
 // Days since 1970-01-01 of the proleptic Gregorian calendar (timegm knows no bounds and no 30 February).
 static int64_t days_of(int64_t year, int64_t month, int64_t day)
 {
-    year -= month <= 2;
+    year += 400 - (month <= 2); // an era more: January of the year 0 belongs to the year before
     int64_t era = year / 400, of_era = year % 400;
     int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
+    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468 - 146097;
 }
 
 static int days_in(int year, int month)
@@ -139,9 +139,27 @@ static int read_fields(const char **text, const char *pattern, int *fields)
     return 0;
 }
 
-int scalar_time(const char *text, int64_t *ms)
+// The zone at the end of a time, in minutes east of UTC. 0, or -1 with *problem.
+static int read_zone(const char *text, int *minutes, const char **problem)
 {
-    int f[6], zone[2] = {0, 0}, fraction = 0;
+    int zone[2] = {0, 0}, sign = *text == '-' ? -1 : 1;
+    *minutes = 0;
+    *problem = "needs a zone at its end, Z or as in +02:00";
+    if ((*text == 'Z' || *text == 'z') && !text[1])
+        return 0;
+    if ((*text != '+' && *text != '-') || (text++, read_fields(&text, "00:00", zone)) || *text)
+        return -1;
+    *problem = "has a zone that doesn't exist";
+    if (zone[0] > 23 || zone[1] > 59)
+        return -1;
+    *minutes = sign * (zone[0] * 60 + zone[1]);
+    return 0;
+}
+
+int scalar_time(const char *text, int64_t *ms, const char **problem)
+{
+    int f[6], minutes, fraction = 0;
+    *problem = "isn't a time as in 2026-01-31T10:00:00Z (RFC 3339)";
     if (read_fields(&text, "0000-00-00T00:00:00", f))
         return -1;
     if (*text == '.') {
@@ -151,16 +169,43 @@ int scalar_time(const char *text, int64_t *ms)
         for (; isdigit((unsigned char)*text); text++, scale /= 10)
             fraction += (*text - '0') * scale;
     }
-    char sign = *text;
-    if ((sign == 'Z' || sign == 'z') && !text[1])
-        sign = '+';
-    else if ((sign != '+' && sign != '-') || (text++, read_fields(&text, "00:00", zone)) || *text)
+    if (read_zone(text, &minutes, problem))
         return -1;
-    if (f[1] < 1 || f[1] > 12 || f[2] < 1 || f[2] > days_in(f[0], f[1]) || f[3] > 23 || f[4] > 59 || f[5] > 60 || zone[0] > 23 ||
-        zone[1] > 59)
+    *problem = "has a date that doesn't exist";
+    if (f[1] < 1 || f[1] > 12 || f[2] < 1 || f[2] > days_in(f[0], f[1]))
+        return -1;
+    *problem = "has a time of day that doesn't exist";
+    if (f[3] > 23 || f[4] > 59 || f[5] > 60)
         return -1;
     int64_t seconds = days_of(f[0], f[1], f[2]) * 86400 + f[3] * 3600 + f[4] * 60 + f[5];
-    int64_t offset = zone[0] * 3600 + zone[1] * 60;
-    *ms = (seconds - (sign == '+' ? offset : -offset)) * 1000 + fraction;
+    *ms = (seconds - minutes * 60) * 1000 + fraction;
+    return 0;
+}
+
+static void write_digits(char *to, int64_t number, int digits)
+{
+    for (; digits > 0; number /= 10)
+        to[--digits] = (char)('0' + number % 10);
+}
+
+int scalar_time_write(int64_t ms, char text[SCALAR_TIME_SIZE])
+{
+    int64_t least = days_of(0, 1, 1) * 86400000, behind = days_of(10000, 1, 1) * 86400000;
+    if (ms < least || ms >= behind)
+        return -1;
+    int64_t days = (ms - least) / 86400000, of_day = (ms - least) % 86400000, first = least / 86400000;
+    int year = (int)(days / 366), month = 1; // at most the right one
+    while (days_of(year + 1, 1, 1) - first <= days)
+        year++;
+    while (month < 12 && days_of(year, month + 1, 1) - first <= days)
+        month++;
+    memcpy(text, "0000-00-00T00:00:00.000Z", SCALAR_TIME_SIZE);
+    write_digits(text, year, 4);
+    write_digits(text + 5, month, 2);
+    write_digits(text + 8, days - (days_of(year, month, 1) - first) + 1, 2);
+    write_digits(text + 11, of_day / 3600000, 2);
+    write_digits(text + 14, of_day / 60000 % 60, 2);
+    write_digits(text + 17, of_day / 1000 % 60, 2);
+    write_digits(text + 20, of_day % 1000, 3);
     return 0;
 }

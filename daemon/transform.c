@@ -4,6 +4,7 @@
 // Called by pipeline, on the front thread; transform_refuse also by back.
 #include "transform.h"
 
+#include <inttypes.h>
 #include <lauxlib.h>
 #include <lua.h>
 #include <luajit.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "digest.h"
 #include "failure.h"
 #include "log.h"
 
@@ -310,6 +312,23 @@ int64_t onced_now(void)
 void onced_log(int level, const char *text, int64_t size)
 {
     log_line((enum log_level)level, "%.*s", (int)(size > 4096 ? 4096 : size), text);
+}
+
+// A record that is computed again gets the same; two pipelines that read one topic don't share any.
+void onced_uuid(const struct onced_turn *turn, int32_t record, int32_t number, char *to)
+{
+    const struct transform *t = (const struct transform *)turn;
+    const struct onced_record *r = &turn->batch->records[record];
+    const char *names[] = {t->pipeline->name, turn->batch->input_topics[r->topic_index]};
+    char place[64];
+    unsigned char digest[SHA256_SIZE];
+    struct sha256 sha;
+    sha256_init(&sha);
+    for (int i = 0; i < 2; i++)
+        sha256_add(&sha, names[i], strlen(names[i]) + 1);
+    sha256_add(&sha, place, (size_t)snprintf(place, sizeof place, "%" PRId32 " %" PRId64 " %" PRId32, r->partition, r->at, number));
+    sha256_end(&sha, digest);
+    uuid_write(digest, to);
 }
 
 static void turn_take_back(struct onced_turn *turn)

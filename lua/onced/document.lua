@@ -6,7 +6,8 @@ local border = require "onced.border"
 local json = require "onced.json"
 
 local C, turn, failure, raise = border.C, border.turn, border.failure, border.raise
-local tonumber, type, max, min = tonumber, type, math.max, math.min
+local check_pointer = json.check_pointer
+local tonumber, max, min = tonumber, math.max, math.min
 local document = {}
 
 local doc = json.document()
@@ -62,10 +63,6 @@ local function open(view, r)
   if size < 0 then raise("json", "the record's value is null (a tombstone): there is no JSON in it") end
   json.open(doc, data, size)
   doc.record, doc.generation = view._index, view._generation
-end
-
-local function check_pointer(pointer, call)
-  if type(pointer) ~= "string" then raise("error", ("%s needs a JSON Pointer such as \"/total\", got a %s"):format(call, type(pointer))) end
 end
 
 function document.get(view, r, pointer)

@@ -1,14 +1,25 @@
 -- SPDX-License-Identifier: MIT
 -- What a script gets from require "onced". The runner itself relies on none of it: a script may change its copy.
 local border = require "onced.border"
+local codec = require "onced.codec"
 local json = require "onced.json"
-local outcome = require "onced.outcome"
 local log = require "onced.log"
+local outcome = require "onced.outcome"
+local time = require "onced.time"
+local uuid = require "onced.uuid"
 
 return {
   null = border.null,
   drop = outcome.drop,
   reject = outcome.reject,
   log = log,
-  json = { decode = json.decode, encode = json.encode, array = json.array, map = json.map },
+  json = {
+    null = border.null, decode = json.decode, encode = json.encode, array = json.array, map = json.map, get = json.get, set = json.set,
+    remove = json.remove,
+  },
+  time = time,
+  base64 = codec.base64,
+  hex = codec.hex,
+  sha256 = codec.sha256,
+  uuid = uuid.draw,
 }

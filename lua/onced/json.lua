@@ -249,16 +249,27 @@ local function composed(doc)
   return text
 end
 
+local function check_pointer(pointer, call)
+  if type(pointer) ~= "string" then raise("error", ("%s needs a JSON Pointer such as \"/total\", got a %s"):format(call, type(pointer))) end
+end
+json.check_pointer = check_pointer
+
 -- Of a text's document: one value; the text with one value changed or removed.
-function json.get(text, pointer) return (json.look(read(text), pointer)) end
+function json.get(text, pointer)
+  check_pointer(pointer, "onced.json.get")
+  return (json.look(read(text), pointer))
+end
 
 function json.set(text, pointer, value)
+  check_pointer(pointer, "onced.json.set")
+  if value == nil then raise("error", "onced.json.set needs a value: onced.null writes null, onced.json.remove takes a value away") end
   local doc = read(text)
   json.change(doc, pointer, value)
   return composed(doc)
 end
 
 function json.remove(text, pointer)
+  check_pointer(pointer, "onced.json.remove")
   local doc = read(text)
   json.cut(doc, pointer)
   return composed(doc)

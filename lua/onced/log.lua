@@ -22,6 +22,7 @@ local function line(level, message, fields)
   C.onced_log(level, text, #text)
 end
 
+function log.debug(message, fields) line(7, message, fields) end
 function log.info(message, fields) line(6, message, fields) end
 function log.warn(message, fields) line(4, message, fields) end
 function log.error(message, fields) line(3, message, fields) end

@@ -10,6 +10,7 @@ local params = require "onced.params"
 local record = require "onced.record"
 local sandbox = require "onced.sandbox"
 local log = require "onced.log"
+local uuid = require "onced.uuid"
 
 local C, turn, host = border.C, border.turn, border.host
 local View = record.View
@@ -142,6 +143,7 @@ end
 local function take_back(first, last)
   turn.batch.output_count, turn.batch.bytes = turn.mark, turn.mark_bytes
   document.forget(first, last)
+  uuid.forget(first, last)
 end
 
 -- True: the pipeline halts, and the turn names the record. A stretch that fails is run again in halves.
