@@ -65,7 +65,7 @@ void batch_reset(struct batch *batch)
     batch->lent.output_count = 0;
     batch->lent.bytes = 0;
     batch->lent.number = ++last_number;
-    batch->transformed = 0;
+    batch->transformed = batch->cut = 0;
     batch->offset_count = 0;
     batch->input_bytes = batch->opened_ms = 0;
     batch->dropped = batch->rejected = batch->dead_lettered = batch->skipped = 0;

@@ -33,6 +33,7 @@ struct batch {
     int32_t record_capacity;
     int32_t stretches;   // outputs may come from any record of the stretch before their source (process_batch)
     int32_t transformed; // records [0, transformed) have been through Lua
+    int32_t cut;         // to be committed as it is: its last record has killed before, and what follows may too
     int64_t input_bytes; // keys and values consumed
     int64_t opened_ms;   // monotonic, of the first record
     struct batch_offset *offsets;

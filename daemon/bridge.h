@@ -66,7 +66,7 @@ struct onced_batch {
 // that whoever takes over after an error knows the record and what has to be taken back.
 struct onced_turn {
     struct onced_batch *batch; // NULL: outside of a slice
-    int64_t *note_offset;      // of the shared page; the record that is being transformed
+    int64_t *note_offset;      // of the shared page; the record that is being transformed, or a stretch's first
     int64_t now_ms;            // wall clock at the slice's start: the time of records that have none
     int64_t mark_bytes;        // batch.bytes and output_count before the present record
     int32_t mark;
@@ -92,7 +92,7 @@ const struct onced_header *onced_record_header(struct onced_batch *batch, int32_
 int onced_headers_merge(struct onced_batch *batch, const struct onced_header *base, int32_t base_count, const struct onced_header *own,
                         int32_t own_count, struct onced_headers *merged, const char **error);
 
-// Moves the note to another partition, under its sequence number.
+// Moves the note to another partition or stretch, which begins with `record`, under its sequence number.
 void onced_note_move(struct onced_turn *turn, int32_t record);
 // The present record failed: its outputs are taken back and the pipeline's policy for `kind` is applied. `place` is script:line.
 // 0: go on with the next record; 1: the pipeline halts, leave the slice.

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -15,7 +16,17 @@
 #include "lock.h"
 #include "log.h"
 
+#ifndef VMSTAT // specs have their own
+#define VMSTAT "/proc/vmstat"
+#endif
 enum { LOCK_RETRY_MS = 50, LOCK_TELL_SECONDS = 60 };
+
+// What the note of the page names.
+struct note {
+    char topic[sizeof((struct stats *)0)->note_topic];
+    int32_t partition;
+    int64_t first, last;
+};
 
 enum verdict child_init(struct child *child, const struct worker_args *args, const char *directory, struct err *e)
 {
@@ -73,6 +84,20 @@ int child_lock(struct child *child, int64_t now)
     return 0;
 }
 
+// How many processes the kernel has ended for want of memory; where that can't be read, none.
+static uint64_t oom_kills(void)
+{
+    char line[128];
+    uint64_t kills = 0;
+    FILE *file = fopen(VMSTAT, "re");
+    while (file && fgets(line, sizeof line, file))
+        if (strncmp(line, "oom_kill ", 9) == 0)
+            kills = strtoull(line + 9, NULL, 10);
+    if (file)
+        fclose(file);
+    return kills;
+}
+
 // What the page says of the life before must not be taken for this one's.
 static void page_prepare(struct stats *stats)
 {
@@ -116,6 +141,7 @@ int child_start(struct child *child, int64_t now)
 {
     must(child->pid == 0 && child->locked);
     page_prepare(child->args.stats);
+    child->oom_kills = oom_kills();
     pid_t master = getpid(), pid = fork();
     if (pid < 0)
         return -1;
@@ -123,7 +149,8 @@ int child_start(struct child *child, int64_t now)
         child_become(child, master);
     child->pid = pid;
     child->started_ms = now;
-    child->killed = 0;
+    child->killed = child->overtime = 0;
+    child->sighting = (struct sighting){.sequence = 0};
     return 0;
 }
 
@@ -146,18 +173,89 @@ int64_t child_silence(const struct child *child, int64_t now, int64_t since, con
     return now - (last > since ? last : since);
 }
 
+// 1, or 0: it wasn't in the script.
+static int note_read(const struct stats *stats, struct note *note)
+{
+    uint64_t sequence = atomic_load(&stats->note_sequence);
+    if (!(sequence & 1))
+        return 0;
+    memcpy(note->topic, stats->note_topic, sizeof note->topic);
+    note->topic[sizeof note->topic - 1] = '\0';
+    note->partition = atomic_load(&stats->note_partition);
+    note->first = atomic_load(&stats->note_offset);
+    int64_t last = atomic_load(&stats->note_last);
+    note->last = last > note->first ? last : note->first;
+    return atomic_load(&stats->note_sequence) == sequence; // else it went on: what was read is of two records
+}
+
 const char *child_doing(const struct child *child, char *text, size_t size)
 {
-    const struct stats *stats = child->args.stats;
-    uint64_t sequence = atomic_load(&stats->note_sequence);
+    struct note note;
     *text = '\0';
-    if (!(sequence & 1))
+    if (!note_read(child->args.stats, &note))
         return text;
-    snprintf(text, size, " while transforming %.*s/%d offset %lld", (int)sizeof stats->note_topic - 1, stats->note_topic,
-             (int)atomic_load(&stats->note_partition), (long long)atomic_load(&stats->note_offset));
-    if (atomic_load(&stats->note_sequence) != sequence) // it went on: what was read is of two records
-        *text = '\0';
+    int used = snprintf(text, size, " while transforming %s/%d offset %lld", note.topic, (int)note.partition, (long long)note.first);
+    if (note.last > note.first)
+        snprintf(text + used, size - (size_t)used, " to %lld", (long long)note.last);
     return text;
+}
+
+int child_is_stopped(const struct child *child)
+{
+    char path[64], text[512];
+    snprintf(path, sizeof path, "/proc/%ld/stat", (long)child->pid);
+    FILE *file = fopen(path, "re");
+    size_t size = file ? fread(text, 1, sizeof text - 1, file) : 0;
+    if (file)
+        fclose(file);
+    text[size] = '\0';
+    const char *name_end = strrchr(text, ')');
+    return name_end && strchr("Tt", name_end[1] ? name_end[2] : 'R') != NULL;
+}
+
+int64_t child_dwelling(struct child *child, int64_t now, int64_t since)
+{
+    const struct stats *stats = child->args.stats;
+    struct sighting seen = {atomic_load(&stats->note_sequence), atomic_load(&stats->note_offset), now}, *last = &child->sighting;
+    if (child->pid == 0 || !(seen.sequence & 1))
+        return 0;
+    if (seen.sequence != last->sequence || seen.offset != last->offset || last->ms < since || child_is_stopped(child))
+        *last = seen;
+    return now - last->ms;
+}
+
+static int judged(const struct child *child, int status, enum death *cause)
+{
+    *cause = child->overtime ? DEATH_TIME : WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? DEATH_MEMORY : DEATH_CRASH;
+    if (child->overtime)
+        return 1;
+    if (!WIFSIGNALED(status) || child->killed)
+        return 0;
+    switch (WTERMSIG(status)) {
+    case SIGKILL: // somebody's, or the kernel's for want of memory
+        return oom_kills() > child->oom_kills;
+    case SIGSEGV:
+    case SIGBUS:
+    case SIGILL:
+    case SIGFPE:
+    case SIGABRT:
+        return 1;
+    }
+    return 0;
+}
+
+void child_judge(struct child *child, int status)
+{
+    char doing[400];
+    struct note note;
+    enum death cause;
+    if (!judged(child, status, &cause) || !note_read(child->args.stats, &note))
+        return;
+    int deaths = suspects_add(&child->args.stats->suspects, note.topic, note.partition, note.first, note.last, cause);
+    log_error("%s: died%s: %s", child->name, child_doing(child, doing, sizeof doing),
+              deaths == 0               ? "these records are run one by one now"
+              : deaths < SUSPECT_DEATHS ? "once more, and errors.on_error decides about that record"
+                                        : "errors.on_error decides about that record");
 }
 
 const char *child_end(int status, char *text, size_t size)

@@ -19,7 +19,13 @@ struct child {
     int64_t fenced_ms;  // of the latest fencing that counted, 0: none
     long long wait_told;
     struct backoff backoff;
-    int killed; // by the master, which has said why
+    int killed;             // by the master, which has said why
+    int overtime;           // it was for transform.limits.record_time
+    uint64_t oom_kills;     // of the machine, when the process began
+    struct sighting {       // of what is in the script's hands
+        uint64_t sequence;  // of the note
+        int64_t offset, ms; // seen first
+    } sighting;
     uint64_t restarts, stalls;
 };
 
@@ -35,6 +41,12 @@ void child_signal(const struct child *child, int signal);
 // How long the quieter of the worker's two threads hasn't given a sign of life, in ms; not counting before `since`, when the master
 // itself may have been frozen. *thread names it. 0 without a process.
 int64_t child_silence(const struct child *child, int64_t now, int64_t since, const char **thread);
+int child_is_stopped(const struct child *child); // by a signal, or by a debugger
+// How long the script has had the same record (or stretch) in hand, in ms, as far as was seen; call it now and then. Not counting
+// before `since`, nor while the process is stopped. 0: it isn't in the script.
+int64_t child_dwelling(struct child *child, int64_t now, int64_t since);
+// The process has ended: when that was the script's doing, the record it had in hand becomes a suspect, and the log names it.
+void child_judge(struct child *child, int status);
 // " while transforming TOPIC/PARTITION offset N", or "" when it wasn't in the script.
 const char *child_doing(const struct child *child, char *text, size_t size);
 // What a wait status says: "killed by signal 9 (Killed)".

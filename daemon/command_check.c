@@ -8,6 +8,7 @@
 #include "log.h"
 #include "report.h"
 #include "transform.h"
+#include "worker.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -19,7 +20,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-enum { SCRIPT_MS = 5000, SOURCE_MOST = 1 << 20 };
+enum { SOURCE_MOST = 1 << 20 };
 
 // In the child: what the worker would do before it connects.
 static enum verdict pipeline_try(const struct config_pipeline *pipeline, struct err *e)
@@ -53,7 +54,7 @@ _Noreturn static void child_run(const struct config_pipeline *pipeline, pid_t pa
 // Reads until the child closes its end. 0, or -1 when the time is over.
 static int child_read(int in, char *text, size_t size)
 {
-    int64_t deadline = clock_ms() + SCRIPT_MS;
+    int64_t deadline = clock_ms() + WORKER_LOAD_MS;
     size_t used = 0;
     for (;;) {
         struct pollfd wait = {in, POLLIN, 0};
@@ -95,7 +96,7 @@ static void pipeline_judge(const struct config_pipeline *pipeline, char *text, s
     while (waitpid(child, &status, 0) < 0)
         must(errno == EINTR);
     if (late)
-        snprintf(text, size, "%s: loading and init took longer than %d s", pipeline->transform.script, SCRIPT_MS / 1000);
+        snprintf(text, size, "%s: loading and init took longer than %d s", pipeline->transform.script, WORKER_LOAD_MS / 1000);
     else if (WIFSIGNALED(status))
         snprintf(text, size, "%s: loading or init crashed: %s", pipeline->transform.script, strsignal(WTERMSIG(status)));
     else if (WEXITSTATUS(status) && !*text)

@@ -17,6 +17,7 @@
 #define STALL_LEAST_MS 30000
 #endif
 enum {
+    LOOKS = 4, // at a record within its record_time
     FENCED_TWICE_MS = 60000,
     FENCED_PAUSE_MS = 2000, // the other's start is over by then: otherwise both could fence each other twice, and both would halt
 };
@@ -73,12 +74,16 @@ void crew_stop(struct crew *crew, int64_t now)
     crew_wind_down(crew, now);
 }
 
+static void child_kill(struct child *child)
+{
+    child->killed = 1;
+    child_signal(child, SIGKILL);
+}
+
 void crew_kill(struct crew *crew)
 {
-    for (int i = 0; i < crew->count; i++) {
-        crew->children[i].killed = 1;
-        child_signal(&crew->children[i], SIGKILL);
-    }
+    for (int i = 0; i < crew->count; i++)
+        child_kill(&crew->children[i]);
 }
 
 static __attribute__((format(printf, 4, 5))) void crew_halt(struct crew *crew, int exit_code, int64_t now, const char *format, ...)
@@ -155,6 +160,7 @@ static void crew_answer(struct crew *crew, struct child *child, int status, int6
     enum crew_state before = crew->state;
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : WORKER_SPENT;
     child_end(status, end, sizeof end);
+    child_judge(child, status);
     crew_notice_fencing(crew, child, now);
 
     if (code == WORKER_NEEDS_HUMAN)
@@ -200,18 +206,46 @@ int crew_fresh(const struct crew *crew, int64_t now, int64_t since)
     return 1;
 }
 
+// A script that never ends can't be interrupted, only killed: LuaJIT's hooks don't fire in compiled code.
+static void child_overtime(const struct crew *crew, struct child *child, int64_t now, int64_t since)
+{
+    char doing[400];
+    int64_t limit = crew->pipeline->transform.record_time_ms, dwelling = child_dwelling(child, now, since);
+    if (!limit || dwelling <= limit)
+        return;
+    log_error("%s: transform.limits.record_time (%lld ms) is over%s; killing pid %ld", child->name, (long long)limit,
+              child_doing(child, doing, sizeof doing), (long)child->pid);
+    child->overtime = 1;
+    child_kill(child);
+}
+
+// At load and in init there is no record to blame.
+static void child_overdue(struct crew *crew, struct child *child, int64_t now, int64_t since)
+{
+    if (atomic_load(&child->args.stats->state) != WORKER_NEW)
+        return;
+    if (now - (since > child->started_ms ? since : child->started_ms) <= WORKER_LOAD_MS || child_is_stopped(child))
+        return;
+    child_kill(child);
+    crew_halt(crew, EX_DATAERR, now, "%s: loading %.200s and its init took longer than %g s", child->name, crew->pipeline->transform.script,
+              WORKER_LOAD_MS / 1e3);
+}
+
 static void child_watch(struct crew *crew, struct child *child, int64_t now, int64_t since)
 {
     char doing[400];
     const char *thread;
+    if (!child->killed)
+        child_overtime(crew, child, now, since);
+    if (!child->killed)
+        child_overdue(crew, child, now, since);
     int64_t silence = child_silence(child, now, since, &thread);
     if (silence <= stall_limit(crew) || child->killed)
         return;
     log_error("%s: no sign of life from its %s thread for %lld ms%s; killing pid %ld", child->name, thread, (long long)silence,
               child_doing(child, doing, sizeof doing), (long)child->pid);
-    child->killed = 1;
     child->stalls++;
-    child_signal(child, SIGKILL);
+    child_kill(child);
 }
 
 static void child_begin(struct child *child, int64_t now)
@@ -236,13 +270,13 @@ static void crew_overdue(struct crew *crew)
             continue;
         log_error("%s: not stopped after drain_timeout (%lld ms)%s; killing pid %ld", child->name,
                   (long long)crew->config->drain_timeout_ms, child_doing(child, doing, sizeof doing), (long)child->pid);
-        child->killed = 1;
-        child_signal(child, SIGKILL);
+        child_kill(child);
     }
 }
 
 void crew_tick(struct crew *crew, int64_t now, int64_t since)
 {
+    crew->looked_ms = now;
     for (int i = 0; i < crew->count; i++) {
         struct child *child = &crew->children[i];
         if (child->pid) {
@@ -258,9 +292,11 @@ void crew_tick(struct crew *crew, int64_t now, int64_t since)
 
 int64_t crew_due(const struct crew *crew, int64_t otherwise)
 {
-    int64_t due = otherwise;
+    int64_t due = otherwise, look = crew->looked_ms + crew->pipeline->transform.record_time_ms / LOOKS;
     for (int i = 0; i < crew->count; i++) {
         const struct child *child = &crew->children[i];
+        if (child->pid && crew->pipeline->transform.record_time_ms && look < due)
+            due = look;
         if (crew->state == CREW_RUNNING && !child->pid && child->due_ms < due)
             due = child->due_ms;
         if (crew->state != CREW_RUNNING && child->pid && !child->killed && crew->deadline_ms < due)

@@ -21,6 +21,7 @@ struct crew {
     int exit_code;       // EX_DATAERR, EX_SOFTWARE, EX_CONFIG: halted; EX_TEMPFAIL: the stop cost an open batch; else EX_OK
     char reason[300];    // of the halt
     int64_t deadline_ms; // of stopping and halting: what lives longer is killed
+    int64_t looked_ms;   // of the latest tick
     uint64_t told_records, told_transactions, told_aborts;
 };
 

@@ -9,7 +9,8 @@
 // Failpoints: after-poll after-lua after-begin after-produce before-offsets after-offsets before-endtxn after-endtxn in-revoke in-init
 // Guards: taint (R5: sent != answered), maybe (R5: possibly persisted), abort (R4: new handle after an abort), snapshot-revoke (R3),
 //   assignment-number (R3), drop-successor (R8), offset-guard (R8), eof-offsets (R2), membership (R3: generation < 0), static-check (R13),
-//   flush (R14), settle (a rebalance waits for the batch underway or drops it)
+//   flush (R14), settle (a rebalance waits for the batch underway or drops it),
+//   quarantine (a record that a worker died over is run alone, and not a third time)
 #pragma once
 
 #ifdef FAILPOINTS

@@ -152,7 +152,8 @@ static void stream(struct pipeline *p)
     p->opened_ms = clock_ms();
 }
 
-// Runs Lua over what was polled. On HALT the culprit and what follows is let go of; what stands before it will be committed first.
+// Runs Lua over what was polled, unless the batch is to be cut. On HALT the culprit and what follows is let go of; what stands before it
+// will be committed first.
 static void transform_polled(struct pipeline *p, int64_t limit_ms)
 {
     struct batch *b = p->filling;
@@ -161,7 +162,7 @@ static void transform_polled(struct pipeline *p, int64_t limit_ms)
         return;
     b->lent.input_topics = source_topics(p->source, &topics);
     b->lent.input_topic_count = topics;
-    for (int64_t deadline = clock_ms() + limit_ms; b->transformed < b->lent.record_count && clock_ms() <= deadline; beat(p))
+    for (int64_t deadline = clock_ms() + limit_ms; b->transformed < b->lent.record_count && !b->cut && clock_ms() <= deadline; beat(p))
         if (transform_run(p->transform, b, b->lent.record_count - b->transformed, &p->halt)) {
             p->halt.verdict = HALT;
             batch_truncate(b, b->transformed);
@@ -238,6 +239,8 @@ static enum verdict fill(struct pipeline *p, struct err *e)
                        backlog ? INT64_MAX : p->settings->transaction.max_bytes - b->lent.bytes, wait_of(p), e);
 }
 
+static enum verdict finish(struct pipeline *p, int64_t deadline, struct err *e);
+
 // One turn: collect what back has settled, fill a slice, transform it, hand the batch over when it is due.
 static enum verdict pipeline_turn(struct pipeline *p, struct err *e)
 {
@@ -257,6 +260,8 @@ static enum verdict pipeline_turn(struct pipeline *p, struct err *e)
     transform_polled(p, BACKLOG_MS);
     if (p->halt.verdict)
         return *e = p->halt, HALT;
+    if (p->filling->cut)
+        return finish(p, clock_ms() + settle_ms(p), e);
     stream(p);
     if (is_due(p))
         hand_over(p, ENDS_BEHIND);
@@ -306,13 +311,13 @@ static enum verdict drop_all(struct pipeline *p, struct err *e)
     return verdict;
 }
 
-// What back is at, then what is transformed here, is committed before partitions go.
+// What back is at, then what is transformed here, is committed before partitions go, or before a record that killed is left behind.
 static enum verdict finish(struct pipeline *p, int64_t deadline, struct err *e)
 {
     enum verdict verdict = settle(p, deadline, 0, e);
     if (verdict || p->rewind)
         return verdict;
-    while (p->filling->transformed < p->filling->lent.record_count && !p->halt.verdict && clock_ms() < deadline)
+    while (p->filling->transformed < p->filling->lent.record_count && !p->filling->cut && !p->halt.verdict && clock_ms() < deadline)
         transform_polled(p, BACKLOG_MS);
     if (p->filling->transformed < p->filling->lent.record_count) {
         batch_truncate(p->filling, p->filling->transformed);

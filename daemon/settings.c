@@ -40,7 +40,7 @@ const struct setting settings_pipeline[] = {
     {"transform.data", SETTING_ANY_MAP, SETTING_NEVER, NULL, NULL, 0, 0, "JSON or CSV files in ctx.data"},
     {"transform.limits", SETTING_MAP, 0, NULL, NULL, 0, 0, "what a script may use"},
     {"transform.limits.memory", SETTING_SIZE, 0, "64MiB", NULL, MIB, 64 * GIB, "heap with garbage, not live data"},
-    {"transform.limits.record_time", SETTING_DURATION, SETTING_LATER, "5s", NULL, 1, MS_H, "for one record"},
+    {"transform.limits.record_time", SETTING_DURATION, 0, "5s", NULL, 100, 20 * MS_S, "for one record, or one call of process_batch; the worker is killed behind it"},
     {"transform.limits.outputs_per_record", SETTING_INTEGER, 0, "1000", NULL, 1, 1e6, "records that one record may become"},
     {"transform.allow", SETTING_LIST, 0, NULL, "io|loadlib|os.execute|os.getenv|os.remove|os.rename|os.tmpname", 0, 0, "opens the sandbox, by name"},
 

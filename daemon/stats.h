@@ -5,6 +5,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "suspects.h"
+
 enum worker_state {
     WORKER_NEW,      // forked, not initialised
     WORKER_STARTING, // opening producer, waiting for brokers or output topics
@@ -28,12 +30,14 @@ struct stats {
     _Atomic uint64_t committed_records, produced, dropped, rejected, dead_lettered, skipped;
     _Atomic uint64_t transactions, aborts, commit_ms, recreated[CAUSE_COUNT], batches_dropped, fenced;
     _Atomic int64_t fenced_at; // monotonic ms of the last fencing that counts (R1), 0: none
-    // The record that is being transformed: valid while note_sequence is odd.
+    // The record that is being transformed, or the first one of a stretch: valid while note_sequence is odd.
     _Atomic uint64_t note_sequence;
     _Atomic int32_t note_partition;
     _Atomic int64_t note_offset;
+    _Atomic int64_t note_last; // offset of the stretch's last record, -1: one record at a time
     char note_topic[256];
     char reason[256]; // of WORKER_BLOCKED and WORKER_HALTED: written by back or front before the state
+    struct suspects suspects;
 };
 
 static inline void stats_add(_Atomic uint64_t *counter, uint64_t n)

@@ -17,6 +17,7 @@
 
 #include "clock.h"
 #include "digest.h"
+#include "failpoint.h"
 #include "failure.h"
 #include "log.h"
 
@@ -37,6 +38,7 @@ struct transform {
     const char *script_name;
     lua_State *lua;
     int worker, run_ref, close_ref;
+    int compiles;
     int64_t memory_used, memory_most; // most 0: no cap
     int32_t slice;
     struct onced_header *headers; // the outputs' static ones, one after the other
@@ -162,9 +164,10 @@ static void host_register(lua_State *L, struct transform *t)
 }
 
 // Behind luaL_openlibs, which turns the compiler on.
-static void compiler_check(lua_State *L, const struct transform *t)
+static void compiler_check(lua_State *L, struct transform *t)
 {
-    if (code_can_be_made())
+    t->compiles = code_can_be_made();
+    if (t->compiles)
         return;
     luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
     log_warning("%s runs interpreted, a hundred times slower: this process may not make code (MemoryDenyWriteExecute?)", t->script_name);
@@ -299,6 +302,8 @@ void onced_note_move(struct onced_turn *turn, int32_t record)
     t->note_topic = r->topic_index;
     atomic_store_explicit(&t->stats->note_partition, r->partition, memory_order_relaxed);
     atomic_store_explicit(&t->stats->note_offset, r->at, memory_order_relaxed);
+    atomic_store_explicit(&t->stats->note_last, turn->stretches ? turn->batch->records[turn->current_last - 1].at : -1,
+                          memory_order_relaxed);
     atomic_fetch_add_explicit(&t->stats->note_sequence, 1, memory_order_release);
 }
 
@@ -402,7 +407,7 @@ static void memory_pace(struct transform *t)
         lua_gc(t->lua, LUA_GCSETPAUSE, t->memory_used > t->memory_most / 2 ? GC_PAUSE_TIGHT : GC_PAUSE_EASY);
 }
 
-static enum verdict slice_run(struct transform *t, struct batch *batch, int32_t count, struct err *e)
+static void slice_begin(struct transform *t, const struct batch *batch, int32_t count, struct err *e)
 {
     struct onced_turn *turn = &t->turn;
     e->verdict = OK;
@@ -413,14 +418,76 @@ static enum verdict slice_run(struct transform *t, struct batch *batch, int32_t 
     turn->mark_bytes = batch->lent.bytes;
     turn->now_ms = clock_wall_ms();
     t->halted = e;
+}
+
+static enum verdict slice_end(struct transform *t, struct batch *batch)
+{
+    enum verdict verdict = t->halted->verdict;
+    t->halted = NULL;
+    t->window.records += (uint64_t)(t->turn.current - t->turn.first);
+    batch->transformed = t->turn.current;
+    return verdict;
+}
+
+static enum verdict slice_run(struct transform *t, struct batch *batch, int32_t count, struct err *e)
+{
+    slice_begin(t, batch, count, e);
     lua_rawgeti(t->lua, LUA_REGISTRYINDEX, t->run_ref);
     if (lua_pcall(t->lua, 0, 0, 0))
         slice_failed(t);
-    t->halted = NULL;
     memory_pace(t);
-    t->window.records += (uint64_t)(turn->current - turn->first);
-    batch->transformed = turn->current;
-    return e->verdict;
+    return slice_end(t, batch);
+}
+
+// --- suspects: what a worker died over ------------------------------------------------------------------------------------------------
+
+// How many of the next `count` records come before a suspect; 0: the next is *suspect.
+static int32_t slice_innocent(const struct transform *t, const struct batch *batch, int32_t count, const struct suspect **suspect)
+{
+    if (!t->stats || t->stats->suspects.count == 0 || !GUARD("quarantine"))
+        return count;
+    for (int32_t i = 0; i < count; i++) {
+        const struct onced_record *r = &batch->lent.records[batch->transformed + i];
+        *suspect = suspects_find(&t->stats->suspects, batch->lent.input_topics[r->topic_index], r->partition, r->at);
+        if (*suspect)
+            return i;
+    }
+    return count;
+}
+
+// It has killed often enough: on_error decides, and that is committed before anything else is run that may kill.
+static enum verdict suspect_answer(struct transform *t, struct batch *batch, const struct suspect *suspect, struct err *e)
+{
+    static const char *const causes[] = {
+        [DEATH_TIME] = "transform.limits.record_time was over",
+        [DEATH_MEMORY] = "no memory was left on this machine",
+        [DEATH_CRASH] = "the process crashed",
+    };
+    char text[100];
+    int size = snprintf(text, sizeof text, "ended its worker %d times, at last because %s", suspect->deaths, causes[suspect->cause]);
+    slice_begin(t, batch, 1, e);
+    if (!onced_record_failed(&t->turn, "killed", t->script_name, text, size)) {
+        t->turn.current = t->turn.last;
+        batch->cut = 1;
+    }
+    return slice_end(t, batch);
+}
+
+// Alone, so that another death is that one record's. After a crash also without the compiler, whose fault it may have been; a record that
+// took too long would take even longer then.
+static enum verdict suspect_run(struct transform *t, struct batch *batch, const struct suspect *suspect, struct err *e)
+{
+    if (suspect->deaths >= SUSPECT_DEATHS)
+        return suspect_answer(t, batch, suspect, e);
+    int interpreted = t->compiles && suspect->cause == DEATH_CRASH;
+    if (interpreted) {
+        luaJIT_setmode(t->lua, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
+        luaJIT_setmode(t->lua, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_FLUSH); // what is compiled would go on to be used
+    }
+    enum verdict verdict = slice_run(t, batch, 1, e);
+    if (interpreted)
+        luaJIT_setmode(t->lua, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_ON);
+    return verdict;
 }
 
 static void window_turn(struct transform *t, int64_t now)
@@ -449,11 +516,12 @@ enum verdict transform_run(struct transform *t, struct batch *batch, int32_t cou
     t->turn.generation = (int32_t)(batch->lent.number % INT32_MAX) + 1;
     t->turn.topic = t->turn.partition = t->note_topic = -1;
     batch->stretches = t->turn.stretches;
-    while (verdict == OK && batch->transformed < end && now - began < RUN_MS) {
-        int32_t left = end - batch->transformed, slice = left < t->slice ? left : t->slice;
+    while (verdict == OK && batch->transformed < end && now - began < RUN_MS && !batch->cut) {
+        const struct suspect *suspect = NULL;
+        int32_t left = end - batch->transformed, slice = slice_innocent(t, batch, left < t->slice ? left : t->slice, &suspect);
         int64_t before = now;
         window_turn(t, now);
-        verdict = slice_run(t, batch, slice, e);
+        verdict = slice == 0 ? suspect_run(t, batch, suspect, e) : slice_run(t, batch, slice, e);
         now = clock_ms();
         slice_adapt(t, slice, now - before);
     }

@@ -16,7 +16,8 @@ void transform_free(struct transform **transform); // runs close()
 // Transforms records [batch->transformed, batch->transformed + count) and advances batch->transformed over those that are done.
 // OK; or HALT: on_error or on_reject is stop; `transformed` then stands before the culprit, whose outputs are taken back, and
 // *e names the script's line and the record's topic, partition and offset.
-// Stops early, with OK, after about 100 ms: the caller goes on polling and calls again.
+// Stops early, with OK, after about 100 ms: the caller goes on polling and calls again; and with batch->cut behind a record that killed
+// the worker twice, and was answered by on_error without being run.
 enum verdict transform_run(struct transform *transform, struct batch *batch, int32_t count, struct err *e);
 
 // The outputs of record `source` were refused by the broker for good (R15): takes them back and applies on_error to the record.

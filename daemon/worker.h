@@ -5,6 +5,10 @@
 #include "config.h"
 #include "stats.h"
 
+#ifndef WORKER_LOAD_MS       // specs are in a hurry
+#define WORKER_LOAD_MS 10000 // for a script to be loaded and its init to be run
+#endif
+
 // How a worker ends; the master acts on it.
 enum worker_exit {
     WORKER_STOPPED = 0,      // was told to: batch finished, committed, group left

@@ -133,6 +133,7 @@ end
 
 local function stretch(first, last)
   local recs, generation = {}, turn.generation
+  turn.partition = -1 -- each attempt at a stretch is noted anew
   begin(first, last)
   for i = first, last - 1 do recs[i - first + 1] = View(i, generation) end
   local result, more = process_batch(recs, out, ctx)

@@ -22,7 +22,7 @@ local ROWS = {
    { "report" },
    { "json" },
    { "bridge", "stats", "state_note" },
-   { "allocator", "log", "arena", "pool", "scalar", "spelling", "digest" },
+   { "allocator", "log", "arena", "pool", "scalar", "spelling", "digest", "suspects" },
    { "err" },
    { "clock", "failpoint" },
 }

@@ -91,9 +91,9 @@ outputs:
    end)
 
    it("warns of what has no effect", function()
-      local report, errors = driver.try("", { good = driver.good:gsub("good.lua", "good.lua\n  limits: {record_time: 1s}") })
+      local report, errors = serve("", "", { service_text = "version: 1\nhttp: {listen: '127.0.0.1:1'}\nclusters: {main: {brokers: b:1}}\n" })
       assert.equal(0, errors)
-      assert.matches("warning: transform.limits.record_time has no effect in this version", report)
+      assert.matches("warning: http.listen has no effect in this version", report)
    end)
 end)
 

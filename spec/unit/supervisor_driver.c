@@ -2,7 +2,7 @@
 // The real master with a worker that does as it is told: worker_run is defined here, in place of worker.c. Built by
 // supervisor_driver.lua. What a worker does in each of its lives stands in $PLAN/NAME.N, a line for a life (the last one for all
 // further ones), words from left to right; each life is noted in $PLAN/NAME.N.lives: pid and the counter that it found.
-//   driver run NAME:WORKERS ...      environment: PLAN, DRAIN_MS, IGNORE_CHLD
+//   driver run NAME:WORKERS ...      environment: PLAN, VMSTAT, DRAIN_MS, RECORD_MS, IGNORE_CHLD
 //   driver listen ADDRESS            prints the datagrams that arrive there, a line for each
 //   driver log LEVEL TEXT            driver hit NAME PASSES           driver guard NAME
 #include <signal.h>
@@ -65,6 +65,14 @@ static void forever(struct stats *stats, int front, int back, int until_term)
     }
 }
 
+static void suspects_log(const struct suspects *s)
+{
+    log_info("suspects: %d", (int)s->count);
+    for (int i = 0; i < s->count; i++)
+        log_info("suspect %d/%lld-%lld deaths=%d cause=%d", (int)s->list[i].partition, (long long)s->list[i].first,
+                 (long long)s->list[i].last, s->list[i].deaths, s->list[i].cause);
+}
+
 static void act(struct stats *s, char *word)
 {
     char *argument = strchr(word, ':');
@@ -107,7 +115,24 @@ static void act(struct stats *s, char *word)
         strcpy(s->note_topic, "orders");
         atomic_store(&s->note_partition, 3);
         atomic_store(&s->note_offset, number);
+        atomic_store(&s->note_last, -1);
         stats_add(&s->note_sequence, 1);
+    } else if (strcmp(word, "to") == 0) {
+        atomic_store(&s->note_last, number);
+    } else if (strcmp(word, "step") == 0) { // from record to record
+        for (;; usleep(5000)) {
+            beat(s);
+            atomic_store(&s->note_offset, ++number);
+        }
+    } else if (strcmp(word, "suspects") == 0) {
+        suspects_log(&s->suspects);
+    } else if (strcmp(word, "oom") == 0) { // as the kernel does it
+        FILE *file = fopen(getenv("VMSTAT"), "w");
+        fprintf(file, "nr_free_pages 1\noom_kill 4\noom_kill_disable 9\n");
+        fclose(file);
+        raise(SIGKILL);
+    } else if (strcmp(word, "starting") == 0) {
+        atomic_store(&s->state, WORKER_STARTING);
     } else if (strcmp(word, "count") == 0) {
         stats_add(&s->committed_records, (uint64_t)number);
         stats_add(&s->transactions, 1);
@@ -144,6 +169,9 @@ static int run(int count, char **specs)
         pipelines[i].instance = "here";
         pipelines[i].workers = atoi(workers);
         pipelines[i].transaction.timeout_ms = 100;
+        pipelines[i].transform.script = "here.lua";
+        if (getenv("RECORD_MS"))
+            pipelines[i].transform.record_time_ms = atol(getenv("RECORD_MS"));
     }
     return supervisor_run(&config);
 }

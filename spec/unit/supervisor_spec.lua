@@ -77,7 +77,7 @@ describe("supervisor", function()
    end)
 
    it("halts a pipeline that is fenced twice within a minute, and lets the others go on", function()
-      local master = driver.start({ "orders:2", "bills:1" }, { ["orders.0"] = { "await fenced exit:76", "exit:76" } })
+      local master = driver.start({ "orders:2", "bills:1" }, { ["orders.0"] = { "starting await fenced exit:76", "exit:76" } })
       local sibling = master:lives("orders.1")[1].pid
       master:go()
       local log = master:logged("orders: pipeline halted")
@@ -128,7 +128,8 @@ describe("supervisor", function()
    end)
 
    it("watches both threads, the time before the first beat, and a stopped process", function()
-      local master = driver.start({ "orders:2", "bills:1" }, { ["orders.0"] = { "ready hang-back", "ready work" }, ["orders.1"] = { "hang", "ready work" } })
+      local master = driver.start({ "orders:2", "bills:1" },
+         { ["orders.0"] = { "ready hang-back", "ready work" }, ["orders.1"] = { "starting hang", "ready work" } })
       process.signal(master:lives("bills.0")[1].pid, "STOP")
       master:logged("orders#0: no sign of life from its back thread")
       master:logged("orders#1: no sign of life")
@@ -220,6 +221,54 @@ describe("supervisor", function()
       local second = driver.start({ "orders:1" }, nil, { folder = first.folder })
       first:logged("orders: pipeline halted")
       second:logged("ready: every worker")
+   end)
+
+   describe("a script that ends its worker", function()
+      it("is killed when one record takes longer than record_time; the record is known to the next lives", function()
+         local master = driver.start({ "orders:2", "bills:1" }, {
+            ["orders.0"] = { "ready note:42 deaf", "suspects ready note:42 deaf", "suspects ready work" },
+            ["orders.1"] = { "ready note:1 step" }, -- always in the script, never for long in one record
+         }, { env = { RECORD_MS = "300" } })
+         local log = master:logged("suspect 3/42%-42 deaths=2 cause=0")
+         local first = master:lives("orders.0")[1].pid
+         assert.matches("orders#0: transform.limits.record_time (300 ms) is over while transforming orders/3 offset 42; killing pid "
+            .. first, log, 1, true)
+         assert.matches("orders#0: died while transforming orders/3 offset 42: once more, and errors.on_error decides", log, 1, true)
+         assert.matches("suspects: 1[^\n]*\n[^\n]*suspect 3/42%-42 deaths=1 cause=0", log)
+         assert.matches("offset 42: errors.on_error decides about that record", log, 1, true)
+         assert.same({ 1, 1 }, { #master:lives("orders.1"), #master:lives("bills.0") })
+      end)
+
+      it("is held to account for a crash, and for memory that the kernel hadn't, but not for what others do", function()
+         local master = driver.start({ "orders:1" }, { ["orders.0"] = {
+            "note:1 raise:9", "raise:11", "note:3 exit:75", "suspects note:4 raise:11", "note:5 to:8 raise:6", "note:6 oom", "note:6 raise:9",
+            "suspects ready work" } })
+         local log = master:logged("ready: every worker")
+         assert.matches("suspects: 0", log, 1, true)
+         assert.matches("died while transforming orders/3 offset 4: once more", log, 1, true)
+         assert.matches("died while transforming orders/3 offset 5 to 8: these records are run one by one now", log, 1, true)
+         assert.matches("suspects: 2[^\n]*\n[^\n]*suspect 3/5%-8 deaths=0 cause=2[^\n]*\n[^\n]*suspect 3/6%-6 deaths=1 cause=1\n", log)
+      end)
+
+      it("isn't blamed while its process is stopped", function()
+         local master = driver.start({ "orders:1" }, { ["orders.0"] = { "ready note:5 raise:19", "suspects ready work" } },
+            { env = { RECORD_MS = "300" } })
+         local log = master:logged("suspects: 0")
+         assert.matches("no sign of life from its front thread", log, 1, true)
+         assert.not_matches("record_time", log)
+      end)
+
+      it("halts its pipeline when it can't be loaded in time", function()
+         local master = driver.start({ "orders:2", "bills:1" }, { ["orders.1"] = { "hang" } })
+         local log = master:logged("orders: pipeline halted")
+         assert.matches("orders: pipeline halted: orders#1: loading here.lua and its init took longer than 1 s", log, 1, true)
+         wait.till("its workers are gone", 20, function()
+            return not process.alive(master:lives("orders.0")[1].pid) and not process.alive(master:lives("orders.1")[1].pid)
+         end)
+         assert.same({ 1, 1 }, { #master:lives("orders.1"), #master:lives("bills.0") })
+         master:signal "TERM"
+         assert.equal(65, (master:wait()))
+      end)
    end)
 
    it("reports what was committed, only when something was", function()

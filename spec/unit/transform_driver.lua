@@ -6,7 +6,7 @@ local driver = {}
 
 ffi.cdef "void *realloc(void *, size_t); void *calloc(size_t, size_t); void free(void *);"
 ffi.cdef "int setenv(const char *, const char *, int); int unsetenv(const char *);"
-lib.declare { "err", "log", "arena", "bridge", "batch", "config", "stats", "failure", "transform" }
+lib.declare { "err", "log", "arena", "bridge", "batch", "config", "suspects", "stats", "failure", "transform" }
 driver.C = lib.load()
 local C = driver.C
 
