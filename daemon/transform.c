@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The only file that speaks Lua's C API. It opens one state for one script, hands slices of a batch to the Lua half (lua/onced/
-// runner.lua), and answers for it: outcomes come back as calls through bridge.h, and no error crosses into C but through lua_pcall.
-// Called by pipeline, on the front thread; transform_refuse also by back.
+// The only file that speaks Lua's C API, with transform_host.c beside it. It opens one state for one script, hands slices of a batch to
+// the Lua half (lua/onced/runner.lua), and answers for it: outcomes come back as calls through bridge.h, and no error crosses into C but
+// through lua_pcall. Called by pipeline, on the front thread; transform_refuse also by back.
 #include "transform.h"
 
 #include <inttypes.h>
@@ -20,6 +20,7 @@
 #include "failpoint.h"
 #include "failure.h"
 #include "log.h"
+#include "transform_host.h"
 
 enum {
     RUN_MS = 100,       // a turn in Lua: front has to poll
@@ -82,87 +83,6 @@ static int code_can_be_made(void)
     return made;
 }
 
-static void set_string(lua_State *L, const char *name, const char *text)
-{
-    lua_pushstring(L, text);
-    lua_setfield(L, -2, name);
-}
-
-static void set_number(lua_State *L, const char *name, double number)
-{
-    lua_pushnumber(L, number);
-    lua_setfield(L, -2, name);
-}
-
-static void set_pointer(lua_State *L, const char *name, const void *pointer)
-{
-    lua_pushlightuserdata(L, (void *)pointer);
-    lua_setfield(L, -2, name);
-}
-
-static void set_strings(lua_State *L, const char *name, const char *const *texts, int count)
-{
-    lua_createtable(L, count, 0);
-    for (int i = 0; i < count; i++) {
-        lua_pushstring(L, texts[i]);
-        lua_rawseti(L, -2, i + 1);
-    }
-    lua_setfield(L, -2, name);
-}
-
-static void push_output(lua_State *L, const struct config_output *output, const struct onced_header *headers)
-{
-    lua_createtable(L, 0, 8);
-    set_string(L, "name", output->name);
-    set_string(L, "variable", output->variable);
-    set_strings(L, "values", output->values, output->value_count);
-    set_number(L, "first_topic", output->first_topic);
-    set_pointer(L, "headers", headers);
-    set_number(L, "header_count", output->header_count);
-}
-
-// "orders.lua" and its folder; a relative path without a slash lies in ".".
-static void set_script(lua_State *L, const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    set_string(L, "script", path);
-    set_string(L, "script_name", slash ? slash + 1 : path);
-    if (slash)
-        lua_pushlstring(L, path, slash == path ? 1 : (size_t)(slash - path));
-    else
-        lua_pushliteral(L, ".");
-    lua_setfield(L, -2, "script_folder");
-}
-
-// package.loaded["onced.host"]: what the Lua half learns from us besides bridge.h.
-static void host_register(lua_State *L, struct transform *t)
-{
-    const struct config_pipeline *p = t->pipeline;
-    const struct onced_header *headers = t->headers;
-    lua_getglobal(L, "package");
-    lua_getfield(L, -1, "loaded");
-    lua_createtable(L, 0, 16);
-    set_number(L, "version", ONCED_BRIDGE_VERSION);
-    set_number(L, "overhead", RECORD_OVERHEAD);
-    set_pointer(L, "turn", &t->turn);
-    set_pointer(L, "null", NULL);
-    set_script(L, p->transform.script);
-    set_string(L, "params_json", p->transform.params_json ? p->transform.params_json : "{}");
-    set_string(L, "allow_json", p->transform.allow_json ? p->transform.allow_json : "[]");
-    set_strings(L, "lua_path", p->transform.lua_path, p->transform.lua_path_count);
-    set_string(L, "pipeline", p->name);
-    set_number(L, "worker", t->worker);
-    lua_createtable(L, p->output_count, 0);
-    for (int i = 0; i < p->output_count; i++) {
-        push_output(L, &p->outputs[i], headers);
-        lua_rawseti(L, -2, i + 1);
-        headers += p->outputs[i].header_count;
-    }
-    lua_setfield(L, -2, "outputs");
-    lua_setfield(L, -2, "onced.host");
-    lua_pop(L, 2);
-}
-
 // Behind luaL_openlibs, which turns the compiler on.
 static void compiler_check(lua_State *L, struct transform *t)
 {
@@ -179,7 +99,7 @@ static int state_open(lua_State *L)
     struct transform *t = lua_touserdata(L, 1);
     luaL_openlibs(L);
     compiler_check(L, t);
-    host_register(L, t);
+    transform_host(L, t->pipeline, t->worker, &t->turn, t->headers);
     lua_getglobal(L, "require");
     lua_pushliteral(L, "onced.runner");
     lua_call(L, 1, 1);

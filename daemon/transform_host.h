@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+// package.loaded["onced.host"]: what the Lua half learns from the C half besides bridge.h: the turn, the script, the pipeline's outputs.
+#pragma once
+#include <lua.h>
+
+#include "batch.h"
+#include "config.h"
+
+// `headers` are the outputs' static ones, one after the other. `turn` and `headers` must outlive the state.
+void transform_host(lua_State *L, const struct config_pipeline *pipeline, int worker, const struct onced_turn *turn,
+                    const struct onced_header *headers);
