@@ -15,6 +15,7 @@ enum {
     FIRST_CAPACITY = 1024,
     COPY_MOST = 512,              // bytes of key and value
     ARENA_KEEP = 8 * 1024 * 1024, // an idle worker doesn't sit on the memory of its largest batch
+    COUNTS_KEEP = 64 * 1024,
 };
 
 static const char *const NO_MEMORY = "out of memory";
@@ -53,6 +54,7 @@ void batch_free(struct batch **batch)
     free(b->lent.outputs);
     free(b->headers);
     free(b->offsets);
+    free(b->counts);
     free(b);
     *batch = NULL;
 }
@@ -69,6 +71,12 @@ void batch_reset(struct batch *batch)
     batch->offset_count = 0;
     batch->input_bytes = batch->opened_ms = 0;
     batch->dropped = batch->rejected = batch->dead_lettered = batch->skipped = 0;
+    batch->count_count = 0;
+    if (batch->count_capacity > COUNTS_KEEP) {
+        free(batch->counts);
+        batch->counts = NULL;
+        batch->count_capacity = 0;
+    }
 }
 
 // The array with room for one more; NULL when out of memory (the old one stays valid).
@@ -291,4 +299,33 @@ int onced_headers_merge(struct onced_batch *batch, const struct onced_header *ba
     for (int32_t i = 0; i < merged->count; i++)
         merged->bytes += list[i].name_size + (list[i].data_size > 0 ? list[i].data_size : 0);
     return 0;
+}
+
+int batch_count(struct batch *batch, int32_t record, int32_t series, double amount)
+{
+    for (int32_t i = batch->count_count - 1; i >= 0 && batch->counts[i].record == record; i--)
+        if (batch->counts[i].series == series) {
+            batch->counts[i].amount += amount;
+            return 0;
+        }
+    if (batch->count_count == batch->count_capacity) {
+        struct batch_count *counts = array_grown(batch->counts, &batch->count_capacity, sizeof *counts);
+        if (!counts)
+            return -1;
+        batch->counts = counts;
+    }
+    batch->counts[batch->count_count++] = (struct batch_count){record, series, amount};
+    return 0;
+}
+
+void batch_uncount(struct batch *batch, int32_t first, int32_t behind)
+{
+    int32_t from = batch->count_count;
+    while (from > 0 && batch->counts[from - 1].record >= first)
+        from--;
+    int32_t kept = from;
+    for (int32_t i = from; i < batch->count_count; i++)
+        if (batch->counts[i].record >= behind)
+            batch->counts[kept++] = batch->counts[i];
+    batch->count_count = kept;
 }

@@ -25,6 +25,12 @@ struct batch_headers {
     int32_t parsed;
 };
 
+// What is counted at commit: `amount` in a series of the worker's stats, on behalf of a record.
+struct batch_count {
+    int32_t record, series;
+    double amount;
+};
+
 struct batch {
     struct onced_batch lent; // what Lua sees; must stay first: onced_* functions get a pointer to it
     struct arena arena;
@@ -40,6 +46,8 @@ struct batch {
     int32_t offset_count, offset_capacity;
     // tallies of what the transform decided, added to the counters at commit
     uint64_t dropped, rejected, dead_lettered, skipped;
+    struct batch_count *counts; // in the order of their records
+    int32_t count_count, count_capacity;
 };
 
 struct batch *batch_new(void); // NULL: out of memory
@@ -57,6 +65,10 @@ void batch_truncate(struct batch *batch, int32_t from);
 void *batch_alloc(struct batch *batch, size_t size);
 // The next output, zeroed and counted; NULL: out of memory. The caller adds its bytes to lent.bytes.
 struct onced_output *batch_output(struct batch *batch);
+// Counts on behalf of a record, none of which may be after it. 0, or -1: out of memory.
+int batch_count(struct batch *batch, int32_t record, int32_t series, double amount);
+// Takes back what was counted for records [first, behind).
+void batch_uncount(struct batch *batch, int32_t first, int32_t behind);
 static inline int batch_is_empty(const struct batch *batch)
 {
     return batch->lent.record_count == 0 && batch->offset_count == 0;

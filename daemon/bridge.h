@@ -97,8 +97,16 @@ void onced_note_move(struct onced_turn *turn, int32_t record);
 // The present record failed: its outputs are taken back and the pipeline's policy for `kind` is applied. `place` is script:line.
 // 0: go on with the next record; 1: the pipeline halts, leave the slice.
 int onced_record_failed(struct onced_turn *turn, const char *kind, const char *place, const char *message, int64_t message_size);
-// The present record (or stretch) was dropped on purpose: its outputs are taken back and it is counted.
-void onced_record_dropped(struct onced_turn *turn);
+// The present record (or stretch) was dropped on purpose: its outputs are taken back and it is counted, in the series of its reason.
+void onced_record_dropped(struct onced_turn *turn, int32_t reason);
+// The series of a reason to drop.
+int32_t onced_drop_reason(struct onced_turn *turn, const char *reason, int64_t size);
+// The series of a script's own counter; -1: there are too many, or the text is too long.
+int32_t onced_counter(struct onced_turn *turn, const char *text, int64_t size);
+// Counts at commit, on behalf of the present record. 0, or -1: out of memory.
+int onced_count(struct onced_turn *turn, int32_t series, double amount);
+// What the present record (or stretch) has done is undone: it is run anew.
+void onced_take_back(struct onced_turn *turn);
 
 int64_t onced_now(void); // wall clock, milliseconds since 1970
 // A log line of the script; level as in syslog (3 error, 4 warning, 6 info, 7 debug).

@@ -44,6 +44,7 @@ void crew_fini(struct crew *crew)
     for (int i = 0; i < crew->count; i++)
         child_fini(&crew->children[i]);
     free(crew->children);
+    free(crew->series);
     *crew = (struct crew){0};
 }
 
@@ -311,24 +312,6 @@ int crew_ready(const struct crew *crew)
     for (int i = 0; i < crew->count; i++)
         ready += crew->children[i].pid && atomic_load(&crew->children[i].args.stats->ready);
     return ready;
-}
-
-void crew_report(struct crew *crew)
-{
-    uint64_t records = 0, transactions = 0, aborts = 0;
-    for (int i = 0; i < crew->count; i++) {
-        const struct stats *stats = crew->children[i].args.stats;
-        records += atomic_load(&stats->committed_records);
-        transactions += atomic_load(&stats->transactions);
-        aborts += atomic_load(&stats->aborts);
-    }
-    if (records != crew->told_records || transactions != crew->told_transactions || aborts != crew->told_aborts)
-        log_info("%s: committed records=%llu transactions=%llu aborts=%llu", crew->pipeline->name,
-                 (unsigned long long)(records - crew->told_records), (unsigned long long)(transactions - crew->told_transactions),
-                 (unsigned long long)(aborts - crew->told_aborts));
-    crew->told_records = records;
-    crew->told_transactions = transactions;
-    crew->told_aborts = aborts;
 }
 
 // The first worker that isn't at work stands for all: the line is for a glance, the log has the rest.

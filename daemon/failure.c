@@ -171,5 +171,6 @@ int32_t failure_take_back(struct batch *batch, int32_t source)
         else
             lent->outputs[kept++] = lent->outputs[i];
     lent->output_count = kept;
+    batch_uncount(batch, source, source + 1);
     return before - kept;
 }

@@ -24,5 +24,5 @@ enum verdict failure_answer(const struct config_pipeline *pipeline, struct batch
                             struct err *e);
 // HALT with that text, for a record whose failure no policy may answer.
 enum verdict failure_halt(const struct batch *batch, int32_t source, const struct failure *failure, struct err *e);
-// Takes back all outputs of a record; returns how many.
+// Takes back all outputs of a record, and what it counted; returns how many outputs.
 int32_t failure_take_back(struct batch *batch, int32_t source);

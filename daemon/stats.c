@@ -4,9 +4,10 @@
 #include "stats.h"
 
 #include <stddef.h>
+#include <string.h>
 #include <sys/mman.h>
 
-_Static_assert(sizeof(struct stats) <= 4096, "one page for each worker");
+_Static_assert(offsetof(struct stats, series) <= 4096, "a page for each worker, and the table of series");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "a lock inside shared memory would die with its holder");
 
 struct stats *stats_new(void)
@@ -19,6 +20,41 @@ void stats_free(struct stats *stats)
 {
     if (stats)
         munmap(stats, sizeof *stats);
+}
+
+static int series_find(const struct stats *stats, int count, enum series_kind kind, const char *text, int *of_kind)
+{
+    *of_kind = 0;
+    for (int i = 0; i < count; i++)
+        if (stats->series[i].kind == (int)kind) {
+            if (strcmp(stats->series[i].text, text) == 0)
+                return i;
+            ++*of_kind;
+        }
+    return -1;
+}
+
+int stats_series(struct stats *stats, enum series_kind kind, const char *text, int64_t size)
+{
+    char clean[sizeof stats->series->text];
+    int count = atomic_load_explicit(&stats->series_count, memory_order_relaxed), of_kind;
+    if (kind == SERIES_COUNTER && size >= (int64_t)sizeof clean)
+        return -1;
+    size = size < (int64_t)sizeof clean ? size : (int64_t)sizeof clean - 1;
+    for (int64_t i = 0; i < size; i++)
+        clean[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? ' ' : text[i];
+    clean[size] = '\0';
+    int found = series_find(stats, count, kind, clean, &of_kind);
+    if (found < 0 && kind != SERIES_COUNTER && of_kind >= SERIES_REASONS) {
+        strcpy(clean, "other");
+        found = series_find(stats, count, kind, clean, &of_kind);
+    }
+    if (found >= 0 || of_kind >= (kind == SERIES_COUNTER ? SERIES_COUNTERS : SERIES_REASONS + 1))
+        return found;
+    stats->series[count].kind = (int)kind;
+    memcpy(stats->series[count].text, clean, sizeof clean);
+    atomic_store_explicit(&stats->series_count, count + 1, memory_order_release);
+    return count;
 }
 
 const char *worker_state_name(int state)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One page of shared memory for each worker: written by one thread each, read by the master; it outlives the worker, so that the
+// Shared memory for each worker, a page and a table: written by one thread each, read by the master; it outlives the worker, so that the
 // master can tell what a killed one was doing. All fields relaxed atomics; counters only grow, over all lives of the worker.
 #pragma once
 #include <stdatomic.h>
@@ -20,12 +20,22 @@ enum worker_state {
 
 enum sink_cause { CAUSE_START, CAUSE_TAINTED, CAUSE_ABORTED, CAUSE_FENCED, CAUSE_UNKNOWN, CAUSE_COUNT };
 
+// What a script names itself is counted in series: why records were dropped and rejected, and its own counters.
+enum series_kind { SERIES_DROPPED, SERIES_REJECTED, SERIES_COUNTER, SERIES_KINDS };
+enum { SERIES_REASONS = 50, SERIES_COUNTERS = 128, SERIES_MOST = 2 * (SERIES_REASONS + 1) + SERIES_COUNTERS };
+
+struct stats_series {
+    int kind;
+    char text[244]; // the reason, or name{label="value"}; terminated, without control characters
+    _Atomic double value;
+};
+
 struct stats {
     _Atomic int64_t front_beat, back_beat; // monotonic ms
     _Atomic int state;                     // enum worker_state
     _Atomic int ready;                     // producer initialised and member of the group since the last start
     // front
-    _Atomic uint64_t consumed, dropped_stale, rebalances, gaps;
+    _Atomic uint64_t consumed, dropped_stale, rebalances, gaps, trace_aborts;
     // back; record counters move at commit only
     _Atomic uint64_t committed_records, produced, dropped, rejected, dead_lettered, skipped;
     _Atomic uint64_t transactions, aborts, commit_ms, recreated[CAUSE_COUNT], batches_dropped, fenced;
@@ -38,11 +48,23 @@ struct stats {
     char note_topic[256];
     char reason[256]; // of WORKER_BLOCKED and WORKER_HALTED: written by back or front before the state
     struct suspects suspects;
+    // Front makes series, back counts in them at commit. A series is there for good once series_count says so.
+    _Atomic int series_count;
+    struct stats_series series[SERIES_MOST];
 };
 
 static inline void stats_add(_Atomic uint64_t *counter, uint64_t n)
 {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+// The number of the series, made when it is new; reasons that are too many or too long to be told apart become one named "other". -1: a
+// counter that doesn't fit. Front only.
+int stats_series(struct stats *stats, enum series_kind kind, const char *text, int64_t size);
+static inline void stats_count(struct stats *stats, int series, double amount)
+{
+    _Atomic double *value = &stats->series[series].value;
+    atomic_store_explicit(value, atomic_load_explicit(value, memory_order_relaxed) + amount, memory_order_relaxed);
 }
 
 struct stats *stats_new(void); // an anonymous shared mapping, zeroed; NULL with errno set

@@ -311,6 +311,8 @@ static void committed(struct transaction *t, const struct batch *batch)
     stats_add(&s->rejected, batch->rejected);
     stats_add(&s->dead_lettered, batch->dead_lettered);
     stats_add(&s->skipped, batch->skipped);
+    for (int32_t i = 0; i < batch->count_count; i++)
+        stats_count(s, batch->counts[i].series, batch->counts[i].amount);
     stats_add(&s->commit_ms, (uint64_t)(clock_ms() - sink_began(t->sink)));
     log_debug("committed records=%d outputs=%d ms=%lld", batch->transformed, batch->lent.output_count,
               (long long)(clock_ms() - sink_began(t->sink)));

@@ -35,7 +35,7 @@ enum {
 struct transform {
     struct onced_turn turn; // what Lua sees; must stay first: onced_* functions get a pointer to it
     const struct config_pipeline *pipeline;
-    struct stats *stats;
+    struct stats *stats, *own_stats; // own: when there are no shared ones
     const char *script_name;
     lua_State *lua;
     int worker, run_ref, close_ref;
@@ -43,7 +43,6 @@ struct transform {
     int64_t memory_used, memory_most; // most 0: no cap
     int32_t slice;
     struct onced_header *headers; // the outputs' static ones, one after the other
-    int64_t note_nowhere;         // stands in for the shared page
     int32_t note_topic;           // whose name stands in the shared page, -1: unknown
     struct {
         int64_t since;
@@ -161,13 +160,15 @@ struct transform *transform_new(const struct config_pipeline *pipeline, int work
     int64_t outputs = pipeline->transform.outputs_per_record;
     t->pipeline = pipeline;
     t->worker = worker;
-    t->stats = stats;
+    t->own_stats = stats ? NULL : stats_new();
+    t->stats = stats ? stats : t->own_stats;
+    must(t->stats);
     t->script_name = script_name(pipeline);
     t->memory_most = pipeline->transform.memory_bytes;
     t->slice = SLICE_FIRST;
     t->close_ref = LUA_NOREF;
     t->headers = headers_static(pipeline);
-    t->turn.note_offset = stats ? (int64_t *)&stats->note_offset : &t->note_nowhere;
+    t->turn.note_offset = (int64_t *)&t->stats->note_offset;
     t->turn.outputs_per_record = outputs > 0 && outputs < INT32_MAX ? (int32_t)outputs : INT32_MAX;
     if (state_load(t, e)) {
         t->close_ref = LUA_NOREF; // init didn't succeed: there is nothing to close
@@ -194,6 +195,7 @@ void transform_free(struct transform **transform)
         return;
     if (t->lua)
         state_close(t);
+    stats_free(t->own_stats);
     free(t->headers);
     free(t);
     *transform = NULL;
@@ -204,7 +206,7 @@ void transform_free(struct transform **transform)
 static void note_close(struct transform *t)
 {
     t->turn.topic = t->turn.partition = -1;
-    if (t->stats && atomic_load_explicit(&t->stats->note_sequence, memory_order_relaxed) & 1)
+    if (atomic_load_explicit(&t->stats->note_sequence, memory_order_relaxed) & 1)
         atomic_fetch_add_explicit(&t->stats->note_sequence, 1, memory_order_release);
 }
 
@@ -215,8 +217,6 @@ void onced_note_move(struct onced_turn *turn, int32_t record)
     note_close(t);
     turn->topic = r->topic_index;
     turn->partition = r->partition;
-    if (!t->stats)
-        return;
     if (t->note_topic != r->topic_index)
         snprintf(t->stats->note_topic, sizeof t->stats->note_topic, "%s", turn->batch->input_topics[r->topic_index]);
     t->note_topic = r->topic_index;
@@ -256,17 +256,41 @@ void onced_uuid(const struct onced_turn *turn, int32_t record, int32_t number, c
     uuid_write(digest, to);
 }
 
-static void turn_take_back(struct onced_turn *turn)
+static void outputs_take_back(struct onced_turn *turn)
 {
     turn->batch->output_count = turn->mark;
     turn->batch->bytes = turn->mark_bytes;
 }
 
-void onced_record_dropped(struct onced_turn *turn)
+void onced_take_back(struct onced_turn *turn)
+{
+    outputs_take_back(turn);
+    batch_uncount((struct batch *)turn->batch, turn->current, turn->current_last);
+}
+
+int32_t onced_drop_reason(struct onced_turn *turn, const char *reason, int64_t size)
+{
+    return stats_series(((struct transform *)turn)->stats, SERIES_DROPPED, reason, size);
+}
+
+int32_t onced_counter(struct onced_turn *turn, const char *text, int64_t size)
+{
+    return stats_series(((struct transform *)turn)->stats, SERIES_COUNTER, text, size);
+}
+
+int onced_count(struct onced_turn *turn, int32_t series, double amount)
+{
+    return batch_count((struct batch *)turn->batch, turn->current, series, amount);
+}
+
+// What a dropped record counted stays: dropping is one of the things that a script does on purpose.
+void onced_record_dropped(struct onced_turn *turn, int32_t reason)
 {
     struct batch *batch = (struct batch *)turn->batch;
-    turn_take_back(turn);
-    batch->dropped += (uint64_t)(turn->current_last - turn->current);
+    int32_t records = turn->current_last - turn->current;
+    outputs_take_back(turn);
+    batch->dropped += (uint64_t)records;
+    must(batch_count(batch, turn->current, reason, records) == 0);
 }
 
 // A flood of dead letters means that the script or its input is broken as a whole: better to stop than to divert everything.
@@ -298,10 +322,14 @@ int onced_record_failed(struct onced_turn *turn, const char *kind, const char *p
     struct failure failure = {.kind = kind, .place = place, .message = message, .message_size = (size_t)message_size};
     enum config_policy policy = strcmp(kind, "reject") == 0 ? t->pipeline->on_reject : t->pipeline->on_error;
     must(t->halted);
-    turn_take_back(turn);
+    onced_take_back(turn);
     if (policy == POLICY_DLQ && letters_flood(t))
         return letters_halt(t, &failure, t->halted) != OK;
-    return failure_answer(t->pipeline, batch, turn->current, &failure, t->halted) != OK;
+    if (failure_answer(t->pipeline, batch, turn->current, &failure, t->halted))
+        return 1;
+    if (strcmp(kind, "reject") == 0)
+        must(batch_count(batch, turn->current, stats_series(t->stats, SERIES_REJECTED, message, message_size), 1) == 0);
+    return 0;
 }
 
 // --- slices -------------------------------------------------------------------------------------------------------------------------
@@ -364,7 +392,7 @@ static enum verdict slice_run(struct transform *t, struct batch *batch, int32_t 
 // How many of the next `count` records come before a suspect; 0: the next is *suspect.
 static int32_t slice_innocent(const struct transform *t, const struct batch *batch, int32_t count, const struct suspect **suspect)
 {
-    if (!t->stats || t->stats->suspects.count == 0 || !GUARD("quarantine"))
+    if (t->stats->suspects.count == 0 || !GUARD("quarantine"))
         return count;
     for (int32_t i = 0; i < count; i++) {
         const struct onced_record *r = &batch->lent.records[batch->transformed + i];

@@ -9,7 +9,7 @@
 struct transform;
 
 // Loads the script and runs its init. `pipeline` and `stats` must outlive it. NULL: *e is HALT with the script's file and line.
-// stats may be NULL (check, specs).
+// stats may be NULL (check, specs): the transform then has its own.
 struct transform *transform_new(const struct config_pipeline *pipeline, int worker, struct stats *stats, struct err *e);
 void transform_free(struct transform **transform); // runs close()
 

@@ -4,6 +4,7 @@ local border = require "onced.border"
 local codec = require "onced.codec"
 local json = require "onced.json"
 local log = require "onced.log"
+local metric = require "onced.metric"
 local outcome = require "onced.outcome"
 local time = require "onced.time"
 local uuid = require "onced.uuid"
@@ -13,6 +14,7 @@ return {
   drop = outcome.drop,
   reject = outcome.reject,
   log = log,
+  metric = metric,
   json = {
     null = border.null, decode = json.decode, encode = json.encode, array = json.array, map = json.map, get = json.get, set = json.set,
     remove = json.remove,

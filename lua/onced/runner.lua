@@ -5,6 +5,7 @@
 local ffi = require "ffi"
 local border = require "onced.border"
 local document = require "onced.document"
+local outcome = require "onced.outcome"
 local output = require "onced.output"
 local params = require "onced.params"
 local record = require "onced.record"
@@ -16,6 +17,7 @@ local C, turn, host = border.C, border.turn, border.host
 local View = record.View
 local istype, type, getmetatable, xpcall, tostring = ffi.istype, type, getmetatable, xpcall, tostring
 local getinfo = debug.getinfo
+local reasons = outcome.reasons
 local runner = {}
 
 -- LuaJIT's own limits throw all code away again and again once a script has many paths.
@@ -80,7 +82,8 @@ local function settle(result, more)
   elseif type(result) == "table" then
     local mark = getmetatable(result)
     if mark == "drop" then
-      C.onced_record_dropped(turn)
+      local reason = result.reason
+      C.onced_record_dropped(turn, reasons[reason] or outcome.drop_series(reason))
     elseif mark == "reject" then
       return rejected(result.reason)
     elseif mark ~= "record" and result.value == nil and (result[1] ~= nil or next(result) == nil) then
@@ -142,7 +145,7 @@ local function stretch(first, last)
 end
 
 local function take_back(first, last)
-  turn.batch.output_count, turn.batch.bytes = turn.mark, turn.mark_bytes
+  C.onced_take_back(turn)
   document.forget(first, last)
   uuid.forget(first, last)
 end

@@ -1,17 +1,15 @@
 -- The page: shared with a forked process, zeroed, and still there when that one has died. The master's specs prove the rest.
 local ffi = require "ffi"
 
+local onced = require "spec.unit.onced_lib"
+onced.declare { "suspects", "stats" }
 ffi.cdef [[
-   struct stats;
-   struct stats *stats_new(void);
-   void stats_free(struct stats *stats);
-   const char *worker_state_name(int state);
    int fork(void);
    int waitpid(int pid, int *status, int options);
    void _exit(int status);
    int raise(int signal);
 ]]
-local lib = require("spec.unit.onced_lib").load()
+local lib = onced.load()
 
 describe("stats", function()
    it("makes a zeroed page that survives its writer", function()
@@ -27,6 +25,22 @@ describe("stats", function()
       assert.equal(pid, ffi.C.waitpid(pid, status, 0))
       assert.equal(9, status[0] % 128)
       assert.equal(42, tonumber(words[0]))
+      lib.stats_free(page)
+   end)
+
+   it("has a table of series, found again by kind and text", function()
+      local page = lib.stats_new()
+      local function series(kind, text) return lib.stats_series(page, kind, text, #text) end
+      assert.same({ 0, 1, 2, 0 }, { series(lib.SERIES_DROPPED, "a"), series(lib.SERIES_REJECTED, "a"), series(lib.SERIES_DROPPED, "b"),
+         series(lib.SERIES_DROPPED, "a") })
+      for i = 3, 60 do series(lib.SERIES_DROPPED, "r" .. i) end
+      local other = series(lib.SERIES_DROPPED, "other")
+      assert.same({ other, other }, { series(lib.SERIES_DROPPED, "new"), series(lib.SERIES_DROPPED, ("x"):rep(1000)) })
+      assert.equal("other", ffi.string(page.series[other].text))
+      for i = 1, 128 do assert.is_true(series(lib.SERIES_COUNTER, "c" .. i) > 0) end
+      assert.same({ -1, -1 }, { series(lib.SERIES_COUNTER, "c129"), series(lib.SERIES_COUNTER, ("x"):rep(244)) })
+      for i = 1, 60 do series(lib.SERIES_REJECTED, "r" .. i) end
+      assert.equal(lib.SERIES_MOST, page.series_count)
       lib.stats_free(page)
    end)
 

@@ -136,6 +136,9 @@ static void act(struct stats *s, char *word)
     } else if (strcmp(word, "count") == 0) {
         stats_add(&s->committed_records, (uint64_t)number);
         stats_add(&s->transactions, 1);
+        stats_add(&s->dropped, 3);
+        stats_count(s, stats_series(s, SERIES_DROPPED, "empty order", 11), 3);
+        stats_count(s, stats_series(s, SERIES_COUNTER, "euros_total{region=\"eu\"}", 24), (double)number + 0.5);
     } else if (strcmp(word, "outlive") == 0) {
         prctl(PR_SET_PDEATHSIG, 0);
     } else {

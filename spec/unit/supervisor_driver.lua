@@ -6,7 +6,7 @@ local driver = {}
 local Master = {}
 Master.__index = Master
 
-local PARTS = { "log", "stats", "err", "lock", "notify", "backoff", "failpoint", "suspects", "child", "crew", "supervisor" }
+local PARTS = { "log", "stats", "err", "lock", "notify", "backoff", "failpoint", "suspects", "child", "crew", "crew_report", "supervisor" }
 -- Limits that no spec can wait for are shorter here.
 local FLAGS = "-std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -pthread -Idaemon -DFAILPOINTS -DSTALL_LEAST_MS=1500 -DREPORT_MS=300"
    .. [[ -DWORKER_LOAD_MS=1000 -DVMSTAT='getenv("VMSTAT")']]

@@ -273,9 +273,13 @@ describe("supervisor", function()
 
    it("reports what was committed, only when something was", function()
       local master = driver.start({ "orders:2" }, { ["orders.1"] = { "ready count:7 work" } })
-      master:logged("orders: committed records=7 transactions=1 aborts=0")
+      master:logged "orders: committed records=7 transactions=1 aborts=0 dropped=3"
+      master:logged 'orders: dropped "empty order"=3'
+      master:logged 'orders: counted euros_total{region="eu"}=7.5'
       wait.sleep(1500) -- further reports would be due
-      local _, lines = master:log():gsub("orders: committed", "")
-      assert.equal(1, lines)
+      for _, word in ipairs { "committed", "dropped", "counted" } do
+         local _, lines = master:log():gsub("orders: " .. word, "")
+         assert.equal(1, lines)
+      end
    end)
 end)

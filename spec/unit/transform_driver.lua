@@ -165,14 +165,14 @@ end
 function driver.load(script, options)
   local pipeline, folder = driver.pipeline(script, options)
   local e = ffi.new "struct err"
-  local stats = options and options.stats
+  local stats = options and options.stats or ffi.gc(C.stats_new(), C.stats_free)
   local t = C.transform_new(pipeline, options and options.worker or 0, stats, e)
   os.execute("rm -rf " .. folder)
   if t == nil then
     assert(e.verdict == C.HALT)
     return nil, ffi.string(e.text)
   end
-  local self = { transform = t, pipeline = pipeline }
+  local self = { transform = t, pipeline = pipeline, stats = stats }
   -- Runs until `count` records (default: all) are through; nil, or the text of the halt.
   function self.run(batch, count)
     local stop = batch.transformed + (count or batch.lent.record_count - batch.transformed)
@@ -187,6 +187,18 @@ function driver.load(script, options)
   return self
 end
 
+-- What a batch will count at its commit: { [text] = amount } by kind.
+function driver.counts(batch, stats)
+  local kinds, found = { [0] = "dropped", "rejected", "counted" }, { dropped = {}, rejected = {}, counted = {} }
+  for i = 0, batch.count_count - 1 do
+    local count = batch.counts[i]
+    local series = stats.series[count.series]
+    local of_kind, text = found[kinds[series.kind]], ffi.string(series.text)
+    of_kind[text] = (of_kind[text] or 0) + count.amount
+  end
+  return found
+end
+
 -- Runs `script` over records: outputs, the halt's text or nil, and the batch's tallies.
 function driver.run(script, records, options)
   local t, message = driver.load(script, options)
@@ -197,7 +209,7 @@ function driver.run(script, records, options)
   local found = driver.outputs(batch)
   local tally = {
     dropped = tonumber(batch.dropped), rejected = tonumber(batch.rejected), skipped = tonumber(batch.skipped),
-    dead = tonumber(batch.dead_lettered), transformed = batch.transformed, bytes = tonumber(batch.lent.bytes),
+    dead = tonumber(batch.dead_lettered), counts = driver.counts(batch, t.stats), transformed = batch.transformed, bytes = tonumber(batch.lent.bytes),
   }
   t.free()
   driver.free_batch(batch)

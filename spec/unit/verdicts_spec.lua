@@ -406,6 +406,23 @@ describe("back's answer to", function()
       assert.is_true(mock.group.owned > 0) -- the stub was asked, not a source
    end)
 
+   it("what a batch has to count is counted when it is committed, once, and not when it is dropped", function()
+      local function counting(value, amount)
+         local batch = s:batch { value }
+         C.batch_count(batch, 0, C.stats_series(s.stats, C.SERIES_COUNTER, "a_total", 7), amount)
+         C.batch_count(batch, 0, C.stats_series(s.stats, C.SERIES_DROPPED, "no", 2), 1)
+         return batch
+      end
+      s:back { found = C.FOUND_OTHER }
+      c:push(mock.PRODUCE, TOPIC_REFUSED) -- aborted, and sent again
+      assert.equal("COMMITTED", (s:bring(counting("a", 2.5))))
+      assert.equal(1, count "aborts")
+      assert.equal("COMMITTED", (s:bring(counting("b", 1))))
+      c:push(mock.END_TXN, INVALID_STATE)
+      assert.equal("DROPPED", (s:bring(counting("c", 10))))
+      assert.same({ 3.5, 2, 2 }, { s.stats.series[0].value, s.stats.series[1].value, s.stats.series_count })
+   end)
+
    for name, case in pairs {
       produce = { mock.PRODUCE, TOPIC_REFUSED },
       ["send_offsets"] = { mock.TXN_OFFSET_COMMIT, GROUP_REFUSED },
