@@ -183,6 +183,7 @@ int onced_json_open(struct onced_json *json, const char *text, int64_t size);
 // The value that a JSON Pointer names: its kind, MISSING or FAILED.
 int onced_json_get(struct onced_json *json, const char *pointer, int64_t pointer_size);
 int onced_json_value(struct onced_json *json, int32_t node);
+int32_t onced_json_member(struct onced_json *json, int32_t object, const char *name, int64_t size); // the value's node, -1: none
 // What was put since the last edit becomes the value there: replaced, added to an object, or appended to an array ("/list/-").
 int onced_json_set(struct onced_json *json, const char *pointer, int64_t pointer_size);
 int onced_json_remove(struct onced_json *json, const char *pointer, int64_t pointer_size); // 1: it was there

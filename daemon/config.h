@@ -67,6 +67,8 @@ struct config_pipeline {
         const char *script;      // path, resolved
         const char *params_json; // the params mapping as JSON text ("{}" when none)
         const char *allow_json;  // list of names as JSON
+        const char *data_json;   // the files of `data` as one JSON object, checked; data_size bytes
+        int64_t data_size;
         int64_t memory_bytes, record_time_ms, outputs_per_record;
         const char **lua_path; // directories where require() looks after the script's own
         int lua_path_count;

@@ -156,8 +156,6 @@ static void check_key(struct checker *c, struct subject *parent, const struct ya
         report_secret(c->draft->report, value->place, value->end_line);
     if (subject.setting->kind == SETTING_REFUSED)
         report_error(c->draft->report, key->place, NULL, "%s: %s", subject.name, subject.setting->doc);
-    else if (flags & SETTING_NEVER)
-        report_error(c->draft->report, key->place, NULL, "%s is not in this version", subject.name);
     else
         check_value(c, &subject, value);
     if (flags & SETTING_LATER)

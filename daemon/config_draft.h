@@ -43,6 +43,9 @@ const char *config_beside(struct config_draft *draft, const char *file, const ch
 // config_check.c: reports every key that the table doesn't know and every value of the wrong type.
 void config_check(struct config_draft *draft, const struct setting *table, const struct yaml_node *root);
 
+// config_data.c: the files of transform.data as one JSON object; "{}" when there are none. Every error is reported.
+const char *config_data(struct config_draft *draft, const char *yaml, const struct yaml_node *map, int64_t *size);
+
 // config_property.c: raw librdkafka properties. `name` is how users know the map; nested: it may hold `consumer` and `producer`.
 void config_property_check(struct config_draft *draft, const char *name, const struct yaml_node *map, int nested);
 void config_property_set(struct config_draft *draft, struct config_properties *properties, const char *name, const char *value);

@@ -158,6 +158,7 @@ static void transform_build(struct pipeline_draft *p)
                      pipeline->transform.script);
     pipeline->transform.params_json = params && params->kind == YAML_MAP ? params_json(p->draft, params) : "{}";
     pipeline->transform.allow_json = allow && allow->kind == YAML_LIST ? params_json(p->draft, allow) : "[]";
+    pipeline->transform.data_json = config_data(p->draft, p->file->name, at(p, "transform.data"), &pipeline->transform.data_size);
     pipeline->transform.memory_bytes = value_at(p, "transform.limits.memory").integer;
     pipeline->transform.record_time_ms = value_at(p, "transform.limits.record_time").integer;
     pipeline->transform.outputs_per_record = value_at(p, "transform.limits.outputs_per_record").integer;

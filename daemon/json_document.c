@@ -243,3 +243,11 @@ int onced_json_get(struct onced_json *json, const char *pointer, int64_t pointer
         return ONCED_JSON_FAILED;
     return place.node < 0 ? ONCED_JSON_MISSING : onced_json_value(json, place.node);
 }
+
+int32_t onced_json_member(struct onced_json *json, int32_t object, const char *name, int64_t size)
+{
+    struct json_document *d = json_document_of(json);
+    struct json_place place = {.name = name, .name_size = (size_t)size};
+    must(object >= 0 && (uint32_t)object < d->node_count && json->nodes[object].kind == ONCED_JSON_OBJECT);
+    return child_find(d, object, &place);
+}

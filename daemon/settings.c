@@ -37,7 +37,7 @@ const struct setting settings_pipeline[] = {
     {"transform", SETTING_MAP, SETTING_REQUIRED, NULL, NULL, 0, 0, "what is done to it"},
     {"transform.script", SETTING_TEXT, SETTING_REQUIRED, NULL, NULL, 0, 0, "Lua file, relative to this one"},
     {"transform.params", SETTING_ANY_MAP, 0, NULL, NULL, 0, 0, "given to the script's init as ctx.params"},
-    {"transform.data", SETTING_ANY_MAP, SETTING_NEVER, NULL, NULL, 0, 0, "JSON or CSV files in ctx.data"},
+    {"transform.data", SETTING_TEXTS, 0, NULL, NULL, 0, 0, "JSON and CSV files by name, relative to this one; read-only in ctx.data"},
     {"transform.limits", SETTING_MAP, 0, NULL, NULL, 0, 0, "what a script may use"},
     {"transform.limits.memory", SETTING_SIZE, 0, "64MiB", NULL, MIB, 64 * GIB, "heap with garbage, not live data"},
     {"transform.limits.record_time", SETTING_DURATION, 0, "5s", NULL, 100, 20 * MS_S, "for one record, or one call of process_batch; the worker is killed behind it"},

@@ -28,7 +28,6 @@ enum setting_flags {
     SETTING_REQUIRED = 1,
     SETTING_SECRET = 2,
     SETTING_LATER = 4, // accepted, without effect in this version: a warning
-    SETTING_NEVER = 8, // understood by later versions; without it the pipeline would run on wrong: an error
 };
 
 struct setting {

@@ -71,6 +71,8 @@ void transform_host(lua_State *L, const struct config_pipeline *p, int worker, c
     set_script(L, p->transform.script);
     set_string(L, "params_json", p->transform.params_json ? p->transform.params_json : "{}");
     set_string(L, "allow_json", p->transform.allow_json ? p->transform.allow_json : "[]");
+    set_pointer(L, "data", p->transform.data_json ? p->transform.data_json : "{}");
+    set_number(L, "data_size", p->transform.data_json ? (double)p->transform.data_size : 2);
     set_strings(L, "lua_path", p->transform.lua_path, p->transform.lua_path_count);
     set_string(L, "pipeline", p->name);
     set_number(L, "worker", worker);

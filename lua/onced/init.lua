@@ -2,6 +2,7 @@
 -- What a script gets from require "onced". The runner itself relies on none of it: a script may change its copy.
 local border = require "onced.border"
 local codec = require "onced.codec"
+local data = require "onced.data"
 local json = require "onced.json"
 local log = require "onced.log"
 local metric = require "onced.metric"
@@ -24,4 +25,6 @@ return {
   hex = codec.hex,
   sha256 = codec.sha256,
   uuid = uuid.draw,
+  index = data.index,
+  copy = data.copy,
 }

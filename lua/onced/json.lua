@@ -88,6 +88,9 @@ function container(doc, node, kind)
   return map
 end
 
+-- The text of cdata that stands for JSON, pointer and size; data.lua knows some.
+function json.foreign() end
+
 -- --- writing -------------------------------------------------------------------------------------------------------------------------
 
 local path = {} -- of keys, to the value that is being written
@@ -181,7 +184,9 @@ local function put_cdata(doc, value, depth)
   elseif istype(uint64, value) then
     checked(doc, C.onced_json_put_uint64(doc, value))
   else
-    refuse(depth, "is a record or other cdata, which has no JSON form")
+    local text, size = json.foreign(value)
+    if not text then refuse(depth, "is a record or other cdata, which has no JSON form") end
+    checked(doc, C.onced_json_put(doc, text, size))
   end
 end
 

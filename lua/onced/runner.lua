@@ -4,6 +4,7 @@
 -- cheaper than a protected call a record, and as exact, since the turn says which record it was and where its outputs began.
 local ffi = require "ffi"
 local border = require "onced.border"
+local data = require "onced.data"
 local document = require "onced.document"
 local outcome = require "onced.outcome"
 local output = require "onced.output"
@@ -226,7 +227,7 @@ local function start(module)
   local ok, message = pcall(params.check, values, type(module) == "table" and module.params or nil)
   if not ok then return host.script_name .. ": " .. message end
   ctx = {
-    params = values, pipeline = host.pipeline, worker = host.worker,
+    params = values, data = data.open(host.data, host.data_size), pipeline = host.pipeline, worker = host.worker,
     now = function() return tonumber(C.onced_now()) end,
   }
   if type(module) ~= "table" or not module.init then return end

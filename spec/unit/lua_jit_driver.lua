@@ -25,7 +25,7 @@ end
 package.loaded["onced.bridge"] = "" -- declared already, by the driver
 package.loaded["onced.host"] = {
   version = C.ONCED_BRIDGE_VERSION, overhead = 100, turn = t, null = newproxy(), script = folder .. "/orders.lua",
-  script_name = "orders.lua", script_folder = folder, params_json = "{}", allow_json = "[]", lua_path = {}, pipeline = "shop",
+  script_name = "orders.lua", script_folder = folder, params_json = "{}", data = "{}", data_size = 2, allow_json = "[]", lua_path = {}, pipeline = "shop",
   worker = 0, outputs = outputs,
 }
 local runner = require "onced.runner"

@@ -87,7 +87,7 @@ for name, table in pairs { pipeline = C.settings_pipeline, service = C.settings_
          it("refuse a wrong type: " .. row.path, function()
             local is_map = row.kind <= C.SETTING_TEXTS
             local text, line, column, value_column, shown = document(row, last, is_map and "7" or "{a: {b: 1}}")
-            local at_key = row.kind == C.SETTING_REFUSED or bit.band(row.flags, C.SETTING_NEVER) ~= 0
+            local at_key = row.kind == C.SETTING_REFUSED
             local reports, report = load(name, text)
             assert.is_not_nil(find(reports, line, at_key and column or value_column, shown), report)
          end)

@@ -147,6 +147,7 @@ function driver.pipeline(script, options)
   p.transform.script = bytes(p, folder .. "/orders.lua")
   p.transform.params_json = bytes(p, options.params or "{}")
   p.transform.allow_json = bytes(p, options.allow or "[]")
+  if options.data then p.transform.data_json, p.transform.data_size = bytes(p, options.data) end
   p.transform.memory_bytes = options.memory or 0
   p.transform.outputs_per_record = options.outputs_per_record or 1000
   p.transform.lua_path, p.transform.lua_path_count = strings(p, options.lua_path or {})
