@@ -94,9 +94,13 @@ int onced_headers_merge(struct onced_batch *batch, const struct onced_header *ba
 
 // Moves the note to another partition or stretch, which begins with `record`, under its sequence number.
 void onced_note_move(struct onced_turn *turn, int32_t record);
-// The present record failed: its outputs are taken back and the pipeline's policy for `kind` is applied. `place` is script:line.
+// The present record failed: its outputs are taken back and the pipeline's policy for `kind` is applied. `place` is script:line, `stack`
+// the lines that led there, "" when there were none.
 // 0: go on with the next record; 1: the pipeline halts, leave the slice.
-int onced_record_failed(struct onced_turn *turn, const char *kind, const char *place, const char *message, int64_t message_size);
+int onced_record_failed(struct onced_turn *turn, const char *kind, const char *place, const char *stack, const char *message,
+                        int64_t message_size);
+// LuaJIT gave up on compiling something of the script's.
+void onced_trace_aborted(struct onced_turn *turn);
 // The present record (or stretch) was dropped on purpose: its outputs are taken back and it is counted, in the series of its reason.
 void onced_record_dropped(struct onced_turn *turn, int32_t reason);
 // The series of a reason to drop.

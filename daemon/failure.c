@@ -13,7 +13,7 @@
 enum {
     WARN_SECONDS = 5,
     MESSAGE_MOST = 1000, // of a dead letter's header: a script may raise megabytes
-    ERROR_HEADERS = 8,
+    ERROR_HEADERS = 9,
 };
 
 static int size_of(int32_t size) // null has no bytes
@@ -33,10 +33,18 @@ static void failure_format(char *text, size_t room, const struct batch *batch, i
     snprintf(text, room, "%.60s: %.*s %s", failure->place, size, failure->message, record);
 }
 
+static void stack_log(enum log_level level, const char *what, const char *text, const struct failure *failure)
+{
+    int is_deep = failure->stack && *failure->stack;
+    log_line(level, "%s: %s%s%s", what, text, is_deep ? "; called from " : "", is_deep ? failure->stack : "");
+}
+
 enum verdict failure_halt(const struct batch *batch, int32_t source, const struct failure *failure, struct err *e)
 {
     char text[sizeof e->text];
     failure_format(text, sizeof text, batch, source, failure);
+    if (failure->stack && *failure->stack) // the halt's own line has no room for it
+        stack_log(LOG_LEVEL_ERROR, "halting", text, failure);
     return err_set(e, HALT, 0, "%s", text);
 }
 
@@ -47,7 +55,7 @@ static void failure_warn(const char *what, const struct batch *batch, int32_t so
     if (!log_due(&last, WARN_SECONDS))
         return;
     failure_format(text, sizeof text, batch, source, failure);
-    log_warning("%s: %s", what, text);
+    stack_log(LOG_LEVEL_WARNING, what, text, failure);
 }
 
 static int header_set(struct batch *batch, struct onced_header *header, const char *name, const char *data, size_t size)
@@ -72,7 +80,7 @@ static int letter_headers(const struct config_pipeline *pipeline, struct batch *
                           struct onced_headers *headers)
 {
     const struct onced_record *r = &batch->lent.records[source];
-    const char *topic = batch->lent.input_topics[r->topic_index], *error;
+    const char *topic = batch->lent.input_topics[r->topic_index], *stack = failure->stack ? failure->stack : "", *error;
     size_t size = failure->message_size < MESSAGE_MOST ? failure->message_size : MESSAGE_MOST;
     struct onced_header own[ERROR_HEADERS], *base;
     int failed = header_set(batch, &own[0], "__onced.error.topic", topic, strlen(topic)) ||
@@ -82,9 +90,10 @@ static int letter_headers(const struct config_pipeline *pipeline, struct batch *
                  header_set(batch, &own[4], "__onced.error.pipeline", pipeline->name, strlen(pipeline->name)) ||
                  header_set(batch, &own[5], "__onced.error.script", failure->place, strlen(failure->place)) ||
                  header_set(batch, &own[6], "__onced.error.kind", failure->kind, strlen(failure->kind)) ||
-                 header_set(batch, &own[7], "__onced.error.message", failure->message, size);
+                 header_set(batch, &own[7], "__onced.error.message", failure->message, size) ||
+                 header_set(batch, &own[8], "__onced.error.stack", stack, strlen(stack));
     int count = failed ? -1 : onced_record_headers(&batch->lent, source, &base, &error);
-    return count < 0 ? -1 : onced_headers_merge(&batch->lent, base, count, own, ERROR_HEADERS, headers, &error);
+    return count < 0 ? -1 : onced_headers_merge(&batch->lent, base, count, own, *stack ? 9 : 8, headers, &error);
 }
 
 static int64_t output_bytes(const struct onced_output *o)

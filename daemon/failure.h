@@ -15,6 +15,7 @@ enum { RECORD_OVERHEAD = 68 };
 struct failure {
     const char *kind;  // error, reject, memory, limit, too-large, partition, ...; reject has its own policy
     const char *place; // script:line
+    const char *stack; // the lines that it was called from; NULL or "": none
     const char *message;
     size_t message_size;
 };

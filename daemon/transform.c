@@ -126,22 +126,6 @@ static enum verdict state_load(struct transform *t, struct err *e)
     return e->verdict;
 }
 
-static struct onced_header *headers_static(const struct config_pipeline *pipeline)
-{
-    size_t total = 0;
-    for (int i = 0; i < pipeline->output_count; i++)
-        total += (size_t)pipeline->outputs[i].header_count;
-    struct onced_header *headers = calloc(total + 1, sizeof *headers), *next = headers;
-    must(headers);
-    for (int i = 0; i < pipeline->output_count; i++)
-        for (int k = 0; k < pipeline->outputs[i].header_count; k++) {
-            const struct config_header *h = &pipeline->outputs[i].headers[k];
-            *next++ = (struct onced_header){
-                .name = h->name, .name_size = (int32_t)strlen(h->name), .data = h->value, .data_size = (int32_t)strlen(h->value)};
-        }
-    return headers;
-}
-
 static const char *script_name(const struct config_pipeline *pipeline)
 {
     const char *slash = strrchr(pipeline->transform.script, '/');
@@ -167,7 +151,7 @@ struct transform *transform_new(const struct config_pipeline *pipeline, int work
     t->memory_most = pipeline->transform.memory_bytes;
     t->slice = SLICE_FIRST;
     t->close_ref = LUA_NOREF;
-    t->headers = headers_static(pipeline);
+    t->headers = transform_host_headers(pipeline);
     t->turn.note_offset = (int64_t *)&t->stats->note_offset;
     t->turn.outputs_per_record = outputs > 0 && outputs < INT32_MAX ? (int32_t)outputs : INT32_MAX;
     if (state_load(t, e)) {
@@ -315,11 +299,17 @@ static enum verdict letters_halt(struct transform *t, const struct failure *caus
     return failure_halt((struct batch *)t->turn.batch, t->turn.current, &failure, e);
 }
 
-int onced_record_failed(struct onced_turn *turn, const char *kind, const char *place, const char *message, int64_t message_size)
+void onced_trace_aborted(struct onced_turn *turn)
+{
+    stats_add(&((struct transform *)turn)->stats->trace_aborts, 1);
+}
+
+int onced_record_failed(struct onced_turn *turn, const char *kind, const char *place, const char *stack, const char *message,
+                        int64_t message_size)
 {
     struct transform *t = (struct transform *)turn;
     struct batch *batch = (struct batch *)turn->batch;
-    struct failure failure = {.kind = kind, .place = place, .message = message, .message_size = (size_t)message_size};
+    struct failure failure = {.kind = kind, .place = place, .stack = stack, .message = message, .message_size = (size_t)message_size};
     enum config_policy policy = strcmp(kind, "reject") == 0 ? t->pipeline->on_reject : t->pipeline->on_error;
     must(t->halted);
     onced_take_back(turn);
@@ -341,7 +331,7 @@ static void slice_failed(struct transform *t)
     text = text ? text : "failed without a message";
     if (t->turn.current < t->turn.last) {
         int memory = strncmp(text, "not enough memory", 17) == 0;
-        if (!onced_record_failed(&t->turn, memory ? "memory" : "error", t->script_name, text, (int64_t)strlen(text)))
+        if (!onced_record_failed(&t->turn, memory ? "memory" : "error", t->script_name, "", text, (int64_t)strlen(text)))
             t->turn.current = t->turn.current_last;
     }
     lua_pop(t->lua, 1);
@@ -414,7 +404,7 @@ static enum verdict suspect_answer(struct transform *t, struct batch *batch, con
     char text[100];
     int size = snprintf(text, sizeof text, "ended its worker %d times, at last because %s", suspect->deaths, causes[suspect->cause]);
     slice_begin(t, batch, 1, e);
-    if (!onced_record_failed(&t->turn, "killed", t->script_name, text, size)) {
+    if (!onced_record_failed(&t->turn, "killed", t->script_name, "", text, size)) {
         t->turn.current = t->turn.last;
         batch->cut = 1;
     }

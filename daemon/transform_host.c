@@ -2,6 +2,7 @@
 // See transform_host.h. May throw for want of memory. Called by transform, once a state.
 #include "transform_host.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "failure.h"
@@ -85,4 +86,20 @@ void transform_host(lua_State *L, const struct config_pipeline *p, int worker, c
     lua_setfield(L, -2, "outputs");
     lua_setfield(L, -2, "onced.host");
     lua_pop(L, 2);
+}
+
+struct onced_header *transform_host_headers(const struct config_pipeline *pipeline)
+{
+    size_t total = 0;
+    for (int i = 0; i < pipeline->output_count; i++)
+        total += (size_t)pipeline->outputs[i].header_count;
+    struct onced_header *headers = calloc(total + 1, sizeof *headers), *next = headers;
+    must(headers);
+    for (int i = 0; i < pipeline->output_count; i++)
+        for (int k = 0; k < pipeline->outputs[i].header_count; k++) {
+            const struct config_header *h = &pipeline->outputs[i].headers[k];
+            *next++ = (struct onced_header){
+                .name = h->name, .name_size = (int32_t)strlen(h->name), .data = h->value, .data_size = (int32_t)strlen(h->value)};
+        }
+    return headers;
 }

@@ -9,3 +9,5 @@
 // `headers` are the outputs' static ones, one after the other. `turn` and `headers` must outlive the state.
 void transform_host(lua_State *L, const struct config_pipeline *pipeline, int worker, const struct onced_turn *turn,
                     const struct onced_header *headers);
+// The static headers of all outputs, one after the other; the caller frees them.
+struct onced_header *transform_host_headers(const struct config_pipeline *pipeline);

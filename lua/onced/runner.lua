@@ -12,6 +12,7 @@ local params = require "onced.params"
 local record = require "onced.record"
 local sandbox = require "onced.sandbox"
 local log = require "onced.log"
+local traces = require "onced.traces"
 local uuid = require "onced.uuid"
 
 local C, turn, host = border.C, border.turn, border.host
@@ -27,20 +28,28 @@ require("jit.opt").start("maxtrace=8000", "maxmcode=16384")
 local process, process_batch, close, out, returned, ctx, user
 local hook_place = host.script_name -- script:line of the hook, for what has no line of its own
 
--- The innermost line of the user's own code; errors raised by the daemon's Lua on a script's behalf get the script's line too.
-local function line_of_script()
+local FRAMES = 10
+
+-- The innermost line of the user's own code, and from where it was called: "orders.lua:12, orders.lua:30 in process". Errors raised by the
+-- daemon's Lua on a script's behalf get the script's line too.
+local function lines_of_script()
+  local place, callers = nil, {}
   for level = 3, 200 do
-    local info = getinfo(level, "Sl")
-    if not info then break end
-    if user:owns(info.source) and info.currentline > 0 then return ("%s:%d"):format(info.source:sub(2), info.currentline) end
+    local info = getinfo(level, "Sln")
+    if not info or #callers == FRAMES then break end
+    if user:owns(info.source) and info.currentline > 0 then
+      local line = ("%s:%d"):format(info.source:sub(2), info.currentline)
+      if place then callers[#callers + 1] = info.name and line .. " in " .. info.name or line end
+      place = place or line
+    end
   end
-  return hook_place -- a tail call leaves no frame
+  return place or hook_place, table.concat(callers, ", ") -- a tail call leaves no frame
 end
 
 local problem = {}
 
 local function explain(thrown)
-  problem.place = line_of_script()
+  problem.place, problem.stack = lines_of_script()
   local text = type(thrown) == "string" and thrown or (getmetatable(thrown) and tostring(thrown)) or "error object: " .. tostring(thrown)
   problem.kind = border.kind_of(text)
   -- "orders.lua:12: text": the place is told apart.
@@ -52,17 +61,17 @@ end
 
 -- After an error; true: the pipeline halts. LuaJIT collects nothing when memory runs out, so without this every later record fails.
 local function failed(thrown)
-  local kind, place, message = problem.kind, problem.place, problem.message
+  local kind, place, message, stack = problem.kind, problem.place, problem.message, problem.stack
   if thrown ~= problem then -- out of memory skips the handler, and a handler may fail
     message = tostring(thrown)
-    kind, place = border.kind_of(message), hook_place
+    kind, place, stack = border.kind_of(message), hook_place, ""
   end
   if kind == "memory" then collectgarbage() end
-  return C.onced_record_failed(turn, kind, place, message, #message) ~= 0
+  return C.onced_record_failed(turn, kind, place, stack, message, #message) ~= 0
 end
 
 local function rejected(reason)
-  return C.onced_record_failed(turn, "reject", hook_place, reason, #reason) ~= 0
+  return C.onced_record_failed(turn, "reject", hook_place, "", reason, #reason) ~= 0
 end
 
 local function send_list(list)
@@ -182,8 +191,9 @@ end
 
 local function script_error(thrown)
   if thrown ~= problem then return host.script_name .. ": " .. tostring(thrown) end
-  if problem.message:find(problem.place, 1, true) == 1 then return problem.message end
-  return problem.place .. ": " .. problem.message
+  local callers = problem.stack ~= "" and " (called from " .. problem.stack .. ")" or ""
+  if problem.message:find(problem.place, 1, true) == 1 then return problem.message .. callers end
+  return problem.place .. ": " .. problem.message .. callers
 end
 
 -- Calls user code outside of slices. Returns the error's text, nil when all went well.
@@ -240,6 +250,7 @@ end
 function runner.load()
   local code, message = open_script()
   if not code then return message end
+  traces.open(function(source) return user:owns(source) end)
   local failure, module = call(code, host.script_name)
   if failure then return failure end
   local hooks, wrong = hooks_of(module)

@@ -108,6 +108,20 @@ describe("dlq", function()
     assert.same({ 1, 0, 0 }, { tally.dead, tally.rejected, tally.skipped })
   end)
 
+  it("tells the lines that led to an error, where there were some", function()
+    local found, halt
+    local script = "local function check(rec)\nerror 'no'\nend\nlocal function price(rec)\ncheck(rec)\nreturn rec end\n"
+      .. "return function(rec)\nlocal r = price(rec)\nreturn r end"
+    found = driver.run(script, { { value = "v" } }, { on_error = "dlq" })
+    assert.same({ "__onced.error.script", "orders.lua:2" }, found[1].headers[6])
+    assert.same({ "__onced.error.stack", "orders.lua:5 in price, orders.lua:8 in process" }, found[1].headers[9])
+    local text = driver.stderr(function() halt = select(2, driver.run(script, { { value = "v" } })) end)
+    assert.equal("orders.lua:2: no (topic orders, partition 0, offset 0)", halt)
+    assert.truthy(text:find("halting: " .. halt .. "; called from orders.lua:5 in price, orders.lua:8 in process", 1, true), text)
+    local _, message = driver.load("local function f() error 'no' end\nf()\nreturn print")
+    assert.equal("orders.lua:1: no (called from orders.lua:2)", message)
+  end)
+
   it("keeps the kind and text of a reject, all bytes of it", function()
     local found, tally = letter "no"
     assert.same({ "__onced.error.kind", "reject" }, found[3].headers[8])
