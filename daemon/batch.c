@@ -217,6 +217,13 @@ struct onced_output *batch_output(struct batch *batch)
     return output;
 }
 
+int32_t onced_partitions(struct onced_batch *batch, int32_t topic_index)
+{
+    struct batch *b = (struct batch *)batch;
+    must(topic_index >= 0 && topic_index < batch->output_topic_count);
+    return b->partitions ? b->partitions(b->sink, topic_index) : 0;
+}
+
 static int headers_make(struct batch *batch)
 {
     struct batch_headers *grown = realloc(batch->headers, (size_t)batch->record_capacity * sizeof *grown);

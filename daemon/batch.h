@@ -42,6 +42,8 @@ struct batch {
     int32_t cut;         // to be committed as it is: its last record has killed before, and what follows may too
     int64_t input_bytes; // keys and values consumed
     int64_t opened_ms;   // monotonic, of the first record
+    int32_t (*partitions)(void *sink, int32_t topic_index); // for onced_partitions; NULL: nobody can be asked
+    void *sink;
     struct batch_offset *offsets;
     int32_t offset_count, offset_capacity;
     // tallies of what the transform decided, added to the counters at commit

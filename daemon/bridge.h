@@ -83,6 +83,9 @@ struct onced_turn {
 int onced_arena_more(struct onced_batch *batch, int64_t size, const char **error);
 // Doubles the outputs' capacity. 0, or -1 with *error set.
 int onced_outputs_more(struct onced_batch *batch, const char **error);
+// How many partitions an output topic has by now, of which partition_count knows fewer: asks the brokers, so it may take a second. 0: no
+// answer.
+int32_t onced_partitions(struct onced_batch *batch, int32_t topic_index);
 // The headers of a record, parsed at the first call; they live in the arena. Returns their number, or -1 with *error set.
 int onced_record_headers(struct onced_batch *batch, int32_t record, struct onced_header **headers, const char **error);
 // Its last header of that name, NULL when there is none or, with *error set, on failure.

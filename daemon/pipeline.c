@@ -74,6 +74,8 @@ static void batch_renew(struct pipeline *p, struct batch *batch)
     batch->lent.input_topics = source_topics(p->source, &batch->lent.input_topic_count);
     batch->lent.output_topics = sink_topics(p->sink, &topics);
     batch->lent.output_topic_count = topics;
+    batch->partitions = sink_partitions;
+    batch->sink = p->sink;
 }
 
 static int is_full(const struct pipeline *p)

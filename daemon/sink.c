@@ -294,9 +294,21 @@ enum verdict sink_begin(struct sink *sink, struct err *e)
     return noted(sink, kafka_error("begin_transaction", rd_kafka_begin_transaction(sink->rk), e), e);
 }
 
+// Asks for the topics' partition counts.
+static void refresh(struct sink *sink)
+{
+    struct err e;
+    sink->refreshed = clock_ms();
+    if (sink_topics_metadata(sink->topics, sink->rk, sink->handles, &e))
+        log_warning("%s", e.text); // the transaction itself will tell
+}
+
 // A synchronous failure isn't counted by librdkafka, and commit would say success (R6): it is answered here.
 static enum verdict output_send(struct sink *sink, const struct batch *batch, int32_t index, struct err *e)
 {
+    const struct onced_output *o = &batch->lent.outputs[index];
+    if (o->partition >= batch->lent.output_topics[o->topic_index].partition_count) // front knows of more (onced_partitions)
+        refresh(sink);
     rd_kafka_resp_err_t err = sink_output_produce(sink->rk, sink->handles, batch, index);
     if (!err)
         return OK;
@@ -419,12 +431,13 @@ enum verdict sink_abort(struct sink *sink, struct err *e)
 
 void sink_refresh(struct sink *sink)
 {
-    struct err e;
-    if (clock_ms() - sink->refreshed < REFRESH_MS)
-        return;
-    sink->refreshed = clock_ms();
-    if (sink_topics_metadata(sink->topics, sink->rk, sink->handles, &e))
-        log_warning("%s", e.text); // the transaction itself will tell
+    if (clock_ms() - sink->refreshed >= REFRESH_MS)
+        refresh(sink);
+}
+
+int32_t sink_partitions(void *sink, int32_t topic)
+{
+    return sink_topics_count(((struct sink *)sink)->topics, topic);
 }
 
 enum verdict sink_culprit(struct sink *sink, const struct batch *batch, int32_t *output, struct err *e)

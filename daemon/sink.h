@@ -58,3 +58,5 @@ int sink_poisoned(const struct sink *sink);
 enum verdict sink_culprit(struct sink *sink, const struct batch *batch, int32_t *output, struct err *e);
 // Partition counts and limits of the output topics, when they are older than ten seconds. Blocks for a round trip.
 void sink_refresh(struct sink *sink);
+// How many partitions an output topic has by now, asked at most once a second, beside whatever back does. 0: no answer.
+int32_t sink_partitions(void *sink, int32_t topic_index);

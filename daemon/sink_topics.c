@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "kafka.h"
 #include "log.h"
 #include "sink_audit.h"
@@ -15,12 +16,20 @@ enum {
     LIMIT_DEFAULT = 1048588, // max.message.bytes of a broker that doesn't tell
     REQUEST_MOST = 1000000,  // batch.size: larger requests gain nothing
     FRAMING = 512,           // of a request around its records
+    COUNT_MS = 1000,         // an answer's age; also what one may take
+};
+
+// An answer to sink_topics_count.
+struct sink_count {
+    int64_t asked_ms; // 0: never
+    int32_t count;
 };
 
 struct sink_topics {
     const struct config_pipeline *pipeline;
     struct onced_topic *lent;
     int described, audited;
+    struct sink_count *counts; // front's
 };
 
 struct sink_topics *sink_topics_new(const struct config_pipeline *pipeline, int audit)
@@ -30,7 +39,8 @@ struct sink_topics *sink_topics_new(const struct config_pipeline *pipeline, int 
     topics->pipeline = pipeline;
     topics->audited = !audit;
     topics->lent = calloc((size_t)pipeline->topic_count + 1, sizeof *topics->lent);
-    must(topics->lent);
+    topics->counts = calloc((size_t)pipeline->topic_count + 1, sizeof *topics->counts);
+    must(topics->lent && topics->counts);
     for (int i = 0; i < pipeline->topic_count; i++) {
         topics->lent[i].name = pipeline->topics[i].name;
         topics->lent[i].max_message_bytes = LIMIT_DEFAULT;
@@ -41,6 +51,7 @@ struct sink_topics *sink_topics_new(const struct config_pipeline *pipeline, int 
 void sink_topics_free(struct sink_topics **topics)
 {
     free((*topics)->lent);
+    free((*topics)->counts);
     free(*topics);
     *topics = NULL;
 }
@@ -177,19 +188,28 @@ static enum verdict describe(struct sink_topics *topics, rd_kafka_t *rk, struct 
     return verdict;
 }
 
-enum verdict sink_topics_describe(struct sink_topics *topics, struct err *e)
+// A plain producer handle, for questions. NULL: *e says why.
+static rd_kafka_t *asker_new(const struct config_pipeline *pipeline, struct err *e)
 {
     char reason[200];
-    if (topics->described || topics->pipeline->topic_count == 0)
-        return OK;
-    rd_kafka_conf_t *conf = kafka_conf_new(topics->pipeline, &topics->pipeline->producer, e);
+    rd_kafka_conf_t *conf = kafka_conf_new(pipeline, &pipeline->producer, e);
     if (!conf)
-        return e->verdict;
+        return NULL;
     rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
     if (!rk) {
         rd_kafka_conf_destroy(conf);
-        return err_set(e, HALT, 78, "producer: %s", reason);
+        err_set(e, HALT, 78, "producer: %s", reason);
     }
+    return rk;
+}
+
+enum verdict sink_topics_describe(struct sink_topics *topics, struct err *e)
+{
+    if (topics->described || topics->pipeline->topic_count == 0)
+        return OK;
+    rd_kafka_t *rk = asker_new(topics->pipeline, e);
+    if (!rk)
+        return e->verdict;
     enum verdict verdict = describe(topics, rk, e);
     if (!verdict && !topics->audited)
         sink_audit_cluster(rk, topics->pipeline);
@@ -235,4 +255,33 @@ enum verdict sink_topics_metadata(struct sink_topics *topics, rd_kafka_t *rk, rd
             return verdict;
     }
     return OK;
+}
+
+static int32_t count_ask(const struct config_pipeline *pipeline, const char *name)
+{
+    const struct rd_kafka_metadata *metadata;
+    struct err ignored;
+    int32_t count = 0;
+    rd_kafka_t *rk = asker_new(pipeline, &ignored);
+    if (!rk)
+        return 0;
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(rk, name, NULL);
+    if (topic && !rd_kafka_metadata(rk, 0, topic, &metadata, COUNT_MS)) {
+        count = metadata->topic_cnt == 1 ? metadata->topics[0].partition_cnt : 0;
+        rd_kafka_metadata_destroy(metadata);
+    }
+    if (topic)
+        rd_kafka_topic_destroy(topic);
+    rd_kafka_destroy(rk);
+    return count;
+}
+
+int32_t sink_topics_count(struct sink_topics *topics, int32_t index)
+{
+    struct sink_count *known = &topics->counts[index];
+    if (!known->asked_ms || clock_ms() - known->asked_ms > COUNT_MS) {
+        known->count = count_ask(topics->pipeline, topics->lent[index].name);
+        known->asked_ms = clock_ms();
+    }
+    return known->count;
 }

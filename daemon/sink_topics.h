@@ -24,6 +24,10 @@ void sink_topics_forget(struct sink_topics *topics);
 // Refreshes partition counts through `rk`, which has `handles` for the topics. OK or RETRY: brokers away, topic missing or refused.
 enum verdict sink_topics_metadata(struct sink_topics *topics, rd_kafka_t *rk, rd_kafka_topic_t **handles, struct err *e);
 
+// How many partitions a topic has by now, asked through a handle of its own, at most once a second. 0: no answer. Front calls it, beside
+// back.
+int32_t sink_topics_count(struct sink_topics *topics, int32_t index);
+
 int64_t sink_topics_most(const struct sink_topics *topics);  // bytes: the largest record that any topic takes
 int64_t sink_topics_batch(const struct sink_topics *topics); // bytes: a request that every topic takes
 // True for answers that the same record would get for ever.

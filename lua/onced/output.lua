@@ -94,10 +94,13 @@ local function check_whole(what, name)
   end
 end
 
-local function check_partition(topic, partition)
+-- A partition beyond those that are known may be new: the brokers are asked before a record fails for it.
+local function check_partition(topic, topic_index, partition)
   check_whole(partition, "partition")
-  if partition >= 2 ^ 31 or topic.partition_count > 0 and partition >= topic.partition_count then
-    raise("partition", ("there is no partition %.0f: topic %s has %d"):format(partition, ffi.string(topic.name), topic.partition_count))
+  local count = topic.partition_count
+  if count > 0 and partition >= count and partition < 2 ^ 31 then count = max(count, C.onced_partitions(turn.batch, topic_index)) end
+  if partition >= 2 ^ 31 or count > 0 and partition >= count then
+    raise("partition", ("there is no partition %.0f: topic %s has %d"):format(partition, ffi.string(topic.name), count))
   end
 end
 
@@ -120,7 +123,7 @@ local function compose(to, topic_index, given, list, r, index)
   local key, value, partition, time = given.key, given.value, given.partition, given.timestamp
   if key ~= nil and key ~= null then check_bytes(key, "key") end
   if value ~= nil and value ~= null then check_bytes(value, "value") end
-  if partition ~= nil then check_partition(topic, partition) end
+  if partition ~= nil then check_partition(topic, topic_index, partition) end
   if time ~= nil then check_whole(time, "timestamp") end
   if key == nil then o.key_data, o.key_size = r.key_data, r.key_size else place_bytes(batch, o, true, key) end
   if value == nil then o.value_data, o.value_size = r.value_data, r.value_size else place_bytes(batch, o, false, value) end

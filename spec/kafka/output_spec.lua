@@ -124,6 +124,42 @@ describe("an output topic", function()
       flow.stopped(d)
    end)
 
+   it("that gets more partitions while nothing is written takes a record for one of them at once", function()
+      f:topics { ["grow.in"] = 1, ["grow.out"] = 1 }
+      local d = f:run("grow", { from = "grow.in", to = "grow.out",
+         lua = "return function(r) return r:derive { partition = tonumber(r.value) } end" })
+      w:send("grow.in", { "0" })
+      f:through("grow", "grow.in")
+      w:add_partitions { topic = "grow.out", partitions = 4 }
+      w:send("grow.in", { "3", "0", "1" })
+      f:through("grow", "grow.in")
+      local got = {}
+      for _, r in ipairs(w:read "grow.out") do
+         assert.are.equal(tonumber(r.value), r.partition)
+         got[#got + 1] = r.value
+      end
+      table.sort(got)
+      assert.are.same({ "0", "0", "1", "3" }, got)
+      flow.stopped(d)
+   end)
+
+   it("that comes back with fewer partitions fails the records for one that is gone, and no others", function()
+      f:topics { ["shrink.in"] = 1, ["shrink.out"] = 4 }
+      local d = f:run("shrink", { from = "shrink.in", to = "shrink.out", errors = "on_error: skip",
+         lua = "return function(r) return r:derive { partition = tonumber(r.value:sub(1, 1)) } end" })
+      w:send("shrink.in", { "3a", "0a" })
+      f:through("shrink", "shrink.in")
+      gone "shrink.out"
+      f:topics { ["shrink.out"] = 2 }
+      w:send("shrink.in", { "0b", "3b", "1b", "0c" })
+      f:through("shrink", "shrink.in", 60)
+      local got = w:values "shrink.out"
+      table.sort(got)
+      assert.are.same({ "0b", "0c", "1b" }, got)
+      assert.are.equal(1, d:count "skipped: ")
+      flow.stopped(d)
+   end)
+
    it("that gets more partitions while it runs is written to all of them, by key as Java would", function()
       f:topics { ["wide.in"] = 1, ["wide.out"] = 1, ["wide.java"] = 4 }
       local d = f:run("wide", { from = "wide.in", to = "wide.out" })

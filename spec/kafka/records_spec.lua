@@ -41,7 +41,9 @@ describe("records", function()
       { key = "k4", value = "dup", partition = 0,
          headers = { { "b", "1" }, { "a", "2" }, { "b", "3" }, { "b", nil }, { "", "nameless" }, { "b", "" }, { "a", "2" } } },
       { key = "k5", headers = { { "only", nil } }, partition = 0 },
+      { key = "k6", value = "many", headers = {}, partition = 0 },
    }
+   for i = 1, 100 do VARIED[#VARIED].headers[i] = { "h" .. i % 70, i % 9 > 0 and bytes(i % 50, i) or nil } end
 
    it("pass with key, value, headers and time as they came, to the byte and in order", function()
       f:topics { ["pass.in"] = 2, ["pass.out"] = 1 }
@@ -82,7 +84,7 @@ describe("records", function()
 
    it("are mapped: what is derived keeps the rest, a table has what it says", function()
       f:topics { ["map.in"] = 1, ["map.out"] = 4 }
-      for i = 1, 10 do
+      for i = 1, 11 do
          w:send("map.in", { { key = "k" .. i, value = "v" .. i, timestamp = 1700000000000 + i, headers = { { "a", "1" }, { "a", "2" } } } })
       end
       local d = f:run("map", { from = "map.in", outputs = "default: {topic: map.out, headers: {fixed: yes}}", lua = [[
@@ -98,6 +100,11 @@ describe("records", function()
             function(r) return { r, { value = "second", partition = 1 }, r:derive { value = "third", partition = 1 } } end,
             function(r) return r:derive { value = onced.null, partition = 2 } end,
             function(r) return r:derive { headers = { fixed = "mine" }, partition = 2 } end,
+            function(r)
+               local list = {}
+               for i = 1, 100 do list[i] = { "n" .. i % 70, i % 9 > 0 and tostring(i) or onced.null } end
+               return r:derive { headers = list }
+            end,
          }
          return function(r) return how[tonumber(r.key:sub(2))](r) end]] })
       f:through("map", "map.in")
@@ -124,6 +131,9 @@ describe("records", function()
          ("k9|null|%d|a=1,a=2,fixed=yes"):format(t + 9),
          ("k10|v10|%d|fixed=yes"):format(t + 10),
       }
+      local many = {}
+      for i = 1, 100 do many[i] = ("n%d=%s"):format(i % 70, i % 9 > 0 and i or "null") end
+      expected[#expected + 1] = ("k11|v11|%d|%s,fixed=yes"):format(t + 11, table.concat(many, ","))
       table.sort(expected)
       assert.are.same(expected, by)
       flow.stopped(d)
@@ -167,6 +177,45 @@ describe("records", function()
          end
          assert.are.same(want[where], got)
       end
+      flow.stopped(d)
+   end)
+
+   it("keep their order where two outputs write one topic, each with its own headers", function()
+      f:topics { ["both.in"] = 2, ["both.out"] = 2 }
+      local sent = {}
+      for i = 1, 500 do sent[i] = { key = "k" .. i % 2, value = tostring(i), partition = i % 2 } end
+      w:send("both.in", sent)
+      local d = f:run("both", { from = "both.in", outputs = [[default: {topic: both.out, headers: {by: one}, compression: lz4},
+  other: {topic: both.out, headers: {by: two}, compression: lz4}]],
+         lua = "return function(r, out) out.other:send(r) return r end" })
+      f:through("both", "both.in")
+      local list, last = w:read "both.out", {}
+      assert.are.equal(1000, #list)
+      for _, r in ipairs(list) do
+         local at = 2 * tonumber(r.value) + (flow.header(r, "by") == "one" and 1 or 0)
+         assert.is_true(at > (last[r.key] or 0), r.value)
+         last[r.key] = at
+      end
+      flow.stopped(d)
+   end)
+
+   it("go to the partition that a script names; one that isn't there is a failed record", function()
+      f:topics { ["named.in"] = 1, ["named.out"] = 3, ["named.dlq"] = 1 }
+      w:send("named.in", { "0", "2", "3", "1", "2147483647", "4294967297", "-1", "0.5", "2" })
+      local d = f:run("named", { from = "named.in", to = "named.out", errors = "on_error: dlq, dlq: {topic: named.dlq}",
+         lua = "return function(r) return r:derive { partition = tonumber(r.value) } end" })
+      f:through("named", "named.in")
+      local got = {}
+      for _, r in ipairs(w:read "named.out") do
+         assert.are.equal(tonumber(r.value), r.partition)
+         got[#got + 1] = r.value
+      end
+      table.sort(got)
+      assert.are.same({ "0", "1", "2", "2" }, got)
+      local letters = w:read "named.dlq"
+      assert.are.equal("there is no partition 3: topic named.out has 3", flow.header(letters[1], "__onced.error.message"))
+      for i, value in ipairs { "3", "2147483647", "4294967297", "-1", "0.5" } do assert.are.equal(value, letters[i].value) end
+      assert.are.equal(5, #letters)
       flow.stopped(d)
    end)
 
@@ -258,15 +307,22 @@ describe("records", function()
 
    it("above a megabyte pass where the topics take them", function()
       local configs = { ["max.message.bytes"] = 12000000 }
-      f:topics { ["huge.in"] = { 1, configs }, ["huge.out"] = { 1, configs }, ["huge.small"] = 1 }
+      f:topics { ["huge.in"] = { 1, configs }, ["huge.out"] = { 1, configs }, ["huge.made"] = { 1, configs }, ["huge.small"] = 1 }
       local values = { bytes(1500000, 5), "small", bytes(5000001, 6), "y", ("z"):rep(11000000) }
       w:send("huge.in", values)
-      local d = f:run("huge", { from = "huge.in", outputs = "default: {topic: huge.out}, small: {topic: huge.small}",
-         lua = "return function(r, out) out.small:send { value = tostring(#r.value) } return r end" })
+      local d = f:run("huge", { from = "huge.in", outputs = "default: {topic: huge.out}, made: {topic: huge.made}, small: {topic: huge.small}",
+         lua = [[return function(r, out)
+            out.small:send { value = tostring(#r.value) }
+            out.made:send { value = r.value:sub(2) .. "!" }
+            return r
+         end]] })
       f:through("huge", "huge.in")
-      local after = w:values "huge.out"
+      local after, made = w:values "huge.out", w:values "huge.made"
       assert.are.equal(5, #after)
-      for i = 1, 5 do assert.is_true(values[i] == after[i], "value " .. i) end
+      for i = 1, 5 do
+         assert.is_true(values[i] == after[i], "value " .. i)
+         assert.is_true(values[i]:sub(2) .. "!" == made[i], "value made of " .. i)
+      end
       assert.are.same({ "1500000", "5", "5000001", "1", "11000000" }, w:values "huge.small")
       flow.stopped(d)
    end)
