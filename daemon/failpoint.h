@@ -10,7 +10,8 @@
 // Guards: taint (R5: sent != answered), maybe (R5: possibly persisted), abort (R4: new handle after an abort), snapshot-revoke (R3),
 //   assignment-number (R3), drop-successor (R8), offset-guard (R8), eof-offsets (R2), membership (R3: generation < 0), static-check (R13),
 //   flush (R14), settle (a rebalance waits for the batch underway or drops it),
-//   quarantine (a record that a worker died over is run alone, and not a third time)
+//   quarantine (a record that a worker died over is run alone, and not a third time), predecessor (R4: what was committed still is),
+//   markers (R4: readers have come past what was written)
 #pragma once
 
 #ifdef FAILPOINTS

@@ -11,6 +11,7 @@
 #include "failpoint.h"
 #include "kafka.h"
 #include "log.h"
+#include "sink_markers.h"
 #include "sink_output.h"
 #include "sink_topics.h"
 
@@ -34,6 +35,7 @@ struct sink {
     const char *id;
     struct stats *stats;
     struct sink_topics *topics;
+    struct sink_markers *markers;
     rd_kafka_t *rk;
     rd_kafka_topic_t **handles; // one a topic, of rk
     struct kafka_requests requests;
@@ -78,6 +80,7 @@ struct sink *sink_new(const struct config_pipeline *pipeline, const char *id, st
     sink->stats = stats;
     sink->topics = sink_topics_new(pipeline, number && !strcmp(number, ".0"));
     sink->handles = calloc((size_t)pipeline->topic_count + 1, sizeof *sink->handles);
+    sink->markers = sink_markers_new(pipeline);
     must(sink->topics && sink->handles);
     (void)e;
     return sink;
@@ -105,6 +108,7 @@ void sink_free(struct sink **sink)
         return;
     handle_close(*sink);
     sink_topics_free(&(*sink)->topics);
+    sink_markers_free(&(*sink)->markers);
     free((*sink)->handles);
     free((*sink)->suspects);
     free(*sink);
@@ -209,11 +213,13 @@ enum verdict sink_open(struct sink *sink, struct err *e)
 {
     enum sink_cause cause = CAUSE_START;
     sink_stale(sink, &cause);
+    if (sink->open && GUARD("markers"))
+        sink_markers_doubt(sink->markers);
     handle_close(sink);
     if (sink_poisoned(sink)) // a limit lowered meanwhile refuses requests of small records too: batch.size has to follow
         sink_topics_forget(sink->topics);
     if (sink_topics_describe(sink->topics, e) || handle_new(sink, e) || sink_topics_metadata(sink->topics, sink->rk, sink->handles, e) ||
-        init_transactions(sink, e)) {
+        init_transactions(sink, e) || sink_markers_check(sink->markers, sink->rk, sink_topics_lent(sink->topics), e)) {
         handle_close(sink);
         return e->verdict;
     }
@@ -225,6 +231,8 @@ enum verdict sink_open(struct sink *sink, struct err *e)
 
 void sink_close(struct sink *sink)
 {
+    if (sink->open && GUARD("markers"))
+        sink_markers_doubt(sink->markers);
     handle_close(sink);
 }
 

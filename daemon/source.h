@@ -65,6 +65,6 @@ int source_owns(struct source *source, const struct batch *batch);
 struct rd_kafka_consumer_group_metadata_s *source_group(struct source *source, uint64_t *serial);
 void source_group_free(struct rd_kafka_consumer_group_metadata_s *group);
 
-enum source_found { FOUND_NEXT, FOUND_BEFORE, FOUND_OTHER };
+enum source_found { FOUND_NEXT, FOUND_BEFORE, FOUND_BACK, FOUND_OTHER }; // BACK: behind what was committed before the batch
 // Any thread: what the group's stable committed offsets say of the batch (R4). OK or RETRY.
 enum verdict source_compare(struct source *source, const struct batch *batch, enum source_found *found, struct err *e);

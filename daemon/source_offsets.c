@@ -321,12 +321,13 @@ enum verdict source_compare(struct source *source, const struct batch *batch, en
     for (int32_t i = 0; i < batch->offset_count; i++)
         rd_kafka_topic_partition_list_add(list, names[batch->offsets[i].topic_index], batch->offsets[i].partition);
     enum verdict verdict = source_offsets_committed(source, list, ASK_MS, e);
-    int32_t next = 0, before = 0;
+    int32_t next = 0, before = 0, back = 0;
     for (int32_t i = 0; i < batch->offset_count && !verdict; i++) { // the list keeps its order
         next += list->elems[i].offset == batch->offsets[i].next;
         before += list->elems[i].offset == batch->offsets[i].before;
+        back += list->elems[i].offset >= 0 && list->elems[i].offset < batch->offsets[i].before;
     }
-    *found = next == batch->offset_count ? FOUND_NEXT : before == batch->offset_count ? FOUND_BEFORE : FOUND_OTHER;
+    *found = next == batch->offset_count ? FOUND_NEXT : before == batch->offset_count ? FOUND_BEFORE : back > 0 ? FOUND_BACK : FOUND_OTHER;
     rd_kafka_topic_partition_list_destroy(list);
     return verdict;
 }

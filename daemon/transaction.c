@@ -131,6 +131,27 @@ static enum verdict offsets(struct transaction *t, const struct batch *batch, st
     return verdict;
 }
 
+static enum verdict went_back(struct err *e)
+{
+    return err_set(e, HALT, 0,
+                   "the group's offsets stand behind what was committed before: a broker that restarted may have ended a committed "
+                   "transaction without its markers, and aborted it with a later one (README, Limits)");
+}
+
+// A batch that was aborted is sent again only if the one before it is still in: a coordinator that finds no leader for a partition calls a
+// transaction complete whose markers it never wrote (sink_markers.h), and the next abort takes it along, offsets and all.
+static enum verdict predecessor_stands(struct transaction *t, const struct batch *batch, struct err *e)
+{
+    int64_t deadline = sink_began(t->sink) + t->pipeline->transaction.timeout_ms;
+    enum source_found found;
+    while (source_compare(t->source, batch, &found, e)) {
+        beat(t);
+        if (clock_ms() > deadline || mailbox_is_dropped(t->mailbox))
+            return e->verdict = RESEND;
+    }
+    return found == FOUND_BACK ? went_back(e) : OK;
+}
+
 static enum verdict commit(struct transaction *t, struct err *e)
 {
     // Once EndTxn is on its way only its answer counts; after the transaction's time the outcome is in doubt.
@@ -185,6 +206,8 @@ static enum verdict attempt(struct transaction *t, struct batch *batch, struct e
     FAILPOINT("after-produce");
     if (verdict == OK && GUARD("flush"))
         verdict = flush(t, e); // 3. offsets beside a produce in flight cost a retry
+    if (verdict == OK && t->attempt > 0 && GUARD("predecessor"))
+        verdict = predecessor_stands(t, batch, e);
     FAILPOINT("before-offsets");
     if (verdict == OK)
         verdict = offsets(t, batch, e); // 4.
@@ -220,7 +243,10 @@ static enum verdict outcome_find(struct transaction *t, const struct batch *batc
     log_notice("outcome was in doubt (%s): %s", why.text,
                found == FOUND_NEXT     ? "committed"
                : found == FOUND_BEFORE ? "not committed, sent again"
+               : found == FOUND_BACK   ? "the group has gone back"
                                        : "the group has moved, dropped");
+    if (found == FOUND_BACK)
+        return went_back(e);
     if (found == FOUND_OTHER)
         return err_set(e, RETRY, 0, "the group's offsets are neither before nor after the batch");
     if (found == FOUND_NEXT)

@@ -280,6 +280,60 @@ describe("late request", function()
       assert.are.equal(0, c.d:count "producer replaced")
    end)
 
+   -- What Kafka 4 does to a partition that has no leader: no marker is written, the transaction counts as complete, and what stands there
+   -- ends as the producer's next transaction ends (README, Limits). Here the witness does it. First the committed record and its offset go
+   -- with the next abort: the group is set back, unfenced.
+   local function set_back(off)
+      local c = case("set-back", { off = off })
+      c:feed()
+      c:through_to(2)
+      c.before_offsets.close()
+      c:feed()
+      c.before_offsets.reached()
+      s.witness:commit_offset { group = c.name, topic = c.input, partition = 0, offset = 1, transactional = true }
+      px:mangle(proxy.TXN_OFFSET_COMMIT, GROUP_DENIED)
+      c.before_offsets.open()
+      return c
+   end
+
+   it("missing markers, a committed transaction goes with an abort: halted", function()
+      local c = set_back()
+      c.d:wait_log("halted: .*stand behind what was committed before", 30)
+      assert.are.equal(65, c.d:wait(30))
+      assert.are.equal(1, c:offset())
+   end)
+
+   it("missing markers, a committed transaction goes with an abort: passed over without predecessor", function()
+      local c = set_back "predecessor"
+      c:through_to(3)
+      assert.are.equal(0, c.d:stop())
+   end)
+
+   -- Then something is open in the output when the batch is to be sent again.
+   local function left_open(off)
+      local c = case("left-open", { off = off })
+      s.witness:send(c.output, { "open" }, { transaction = "open", id = c.name, timeout_ms = 600000 })
+      px:mangle(proxy.TXN_OFFSET_COMMIT, GROUP_DENIED)
+      c:feed()
+      return c
+   end
+
+   it("missing markers, an aborted transaction stays open: waits, and says for what", function()
+      local c = left_open()
+      c.d:wait_log(c.output:gsub("%p", "%%%0") .. "%[0%] has an open transaction at offset 2", 30)
+      assert.are.equal(1, c:offset())
+      s.witness:end_transaction { id = c.name, how = "abort" }
+      c:through_to(2)
+      clean(c:verdict())
+   end)
+
+   it("missing markers, an aborted transaction stays open: passed over without markers", function()
+      local c = left_open "markers"
+      c:through_to(2)
+      s.witness:end_transaction { id = c.name, how = "abort" }
+      assert.are.equal(0, c.d:stop())
+   end)
+
    for _, control in ipairs(controls) do
       local function play(off)
          local c = case(control.name, { off = off, lines = control.slow and slow_retry(), lua = control.lua })
