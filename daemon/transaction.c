@@ -206,7 +206,7 @@ static enum verdict attempt(struct transaction *t, struct batch *batch, struct e
     FAILPOINT("after-produce");
     if (verdict == OK && GUARD("flush"))
         verdict = flush(t, e); // 3. offsets beside a produce in flight cost a retry
-    if (verdict == OK && t->attempt > 0 && GUARD("predecessor"))
+    if (verdict == OK && t->aborted && GUARD("predecessor"))
         verdict = predecessor_stands(t, batch, e);
     FAILPOINT("before-offsets");
     if (verdict == OK)
@@ -231,6 +231,7 @@ static enum verdict outcome_find(struct transaction *t, const struct batch *batc
         return verdict;
     if (!t->closed) { // commit wasn't called, and the new handle has aborted what was open
         t->attempt++;
+        t->aborted = 1;
         return err_set(e, RESEND, 0, "%s", why.text);
     }
     for (int try = 0;; try++) {
@@ -306,6 +307,7 @@ static enum verdict give_back(struct transaction *t, struct err *e)
     if (verdict != OK)
         return verdict;
     *e = why;
+    t->aborted = 1;
     failed_once_more(t, e);
     return RESEND;
 }
@@ -384,7 +386,7 @@ static enum verdict settle(struct transaction *t, struct batch *batch)
 {
     struct err e = {.verdict = OK};
     int32_t sent;
-    t->attempt = 0;
+    t->attempt = t->aborted = 0;
     t->closed = mailbox_wait_closed(t->mailbox, 0, &sent, &e);
     enum verdict verdict = batch_bring(t, batch, &e);
     t->attempt = 0;

@@ -18,7 +18,7 @@ describe("brokers", function()
       case:load(1000)
       local d = case:daemon { failpoints = false }
       goes_on(case)
-      for i, how in ipairs { "TERM", "KILL", "KILL" } do
+      for i, how in ipairs { "TERM", "KILL" } do
          s.kafka:restart(i, how)
          goes_on(case)
       end

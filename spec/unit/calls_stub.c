@@ -29,13 +29,15 @@ rd_kafka_t *rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *reas
 {
     rd_kafka_t *rk = REAL(rd_kafka_new)(type, conf, reason, size);
     calls_stub.newest[type] = rk;
-    note("new");
+    if (type == RD_KAFKA_PRODUCER)
+        note("new");
     return rk;
 }
 
 void rd_kafka_destroy(rd_kafka_t *rk)
 {
-    note("destroy");
+    if (rd_kafka_type(rk) == RD_KAFKA_PRODUCER)
+        note("destroy");
     REAL(rd_kafka_destroy)(rk);
 }
 
