@@ -162,8 +162,8 @@ void failpoint_hit(const char *name)
         break;
     case ACTION_KILL:
     case ACTION_STOP:
-        if (pass == point->number)
-            kill(getpid(), point->action == ACTION_KILL ? SIGKILL : SIGSTOP); // of the process, whichever thread got here
+        if (pass == point->number) // of the process; but this thread is the one that mustn't go on, as it may when another takes the signal
+            raise(point->action == ACTION_KILL ? SIGKILL : SIGSTOP);
         break;
     case ACTION_SLEEP:
         pause_ms(point->number);

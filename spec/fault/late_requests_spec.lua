@@ -46,7 +46,7 @@ describe("late request", function()
             file_write(path)
          end,
          reached = function()
-            wait.till(path .. " to be reached", 15, function()
+            wait.till(path .. " to be reached", 30, function()
                local file = io.open(path .. ".reached")
                return file and file:close()
             end, 5)
@@ -96,14 +96,14 @@ describe("late request", function()
    end
 
    function Case:through_to(offset)
-      wait.till(("%s: offset %d committed"):format(self.name, offset), 20, function()
+      wait.till(("%s: offset %d committed"):format(self.name, offset), 30, function()
          return s.witness:offset(self.name, self.input, 0) == offset
       end)
    end
 
    -- The event of this kind in the proxy's log.
    local function happened(kind, name)
-      return wait.till(kind .. " " .. name, 10, function()
+      return wait.till(kind .. " " .. name, 30, function()
          for _, e in ipairs(px:log()) do
             if e.ev == kind and e.name == name then return e end
          end
@@ -120,7 +120,7 @@ describe("late request", function()
    -- The group throws the member out: its batch is dropped in mid-transaction, the worker joins again and reads the record again.
    function Case:thrown_out()
       px:mangle(proxy.HEARTBEAT, UNKNOWN_MEMBER)
-      self.d:wait_log("a batch was dropped", 15)
+      self.d:wait_log("a batch was dropped", 30)
    end
 
    -- Ends onced, which must never have noticed anything that ends it, and returns the verdict of the witness.
@@ -196,7 +196,7 @@ describe("late request", function()
             c.after_offsets.reached()
             local answer = late(0)
             c.after_offsets.open()
-            wait.till("its end", 15, function() return c:visible() == 3 end)
+            wait.till("its end", 30, function() return c:visible() == 3 end)
             return answer
          end,
          red = function(c, v)

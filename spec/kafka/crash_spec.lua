@@ -37,7 +37,7 @@ describe("crash", function()
          local hidden = case:visible "read_uncommitted" - case:visible()
          if step.leaves ~= nil then assert.are.equal(step.leaves, hidden > 0) end
          if step.ended then
-            wait.till("its markers", 5, function() return case:visible() > 0 end)
+            wait.till("its markers", 30, function() return case:visible() > 0 end)
             assert.are.equal(case:committed(), case:visible())
          else
             assert.are.equal(0, case:visible())
@@ -156,7 +156,7 @@ describe("crash", function()
             fault(false)
             local at, before = wait.now(), case:committed()
             fault(true)
-            wait.till("the next commit", 10, function() return case:committed() > before end, 5)
+            wait.till("the next commit", 30, function() return case:committed() > before end, 5)
             worst = math.max(worst, wait.now() - at)
          end
          print(("\n   %s: next commit after %d ms at most"):format(what, worst))

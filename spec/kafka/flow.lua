@@ -87,7 +87,7 @@ end
 -- The committed offset of a partition that has one: right after a commit the broker may not tell it yet (its marker is still to come).
 function Flow:offset(group, topic, partition)
    local offset, metadata
-   wait.till(("%s has an offset on %s"):format(group, topic), 10, function()
+   wait.till(("%s has an offset on %s"):format(group, topic), 30, function()
       offset, metadata = self.witness:offset(group, topic, partition)
       return offset
    end, 20)

@@ -147,7 +147,7 @@ describe("membership", function()
       local case = s:case("frozen", { input = "session_timeout: 30s", transaction = "commit_every: 50ms, timeout: 3s" })
       case:load(1500)
       local d = case:daemon { failpoints = "before-endtxn=stop:10" }
-      wait.till("its transaction is aborted by the broker", 30, function()
+      wait.till("its transaction is aborted by the broker", 60, function()
          local hidden = case:visible "read_uncommitted" - case:visible()
          return hidden > 0 and #s.witness:transactions({ prefix = "onced." .. case.name }).transactions == 0
       end, 200)
