@@ -23,11 +23,11 @@
 #include "transform.h"
 
 enum {
-    SLICE = 500,      // records polled before they are transformed
+    SLICE = 500,      // records polled before they are transformed, at most
     STREAM = 2000,    // outputs from which on a batch is sent while it is filled: many partitions are touched together
     AHEAD = 16000,    // outputs that may wait for a transaction to be begun: more would have left the cache when they are sent
     WAIT_MS = 100,    // for the first record; also bounds how late a stop is seen
-    FULL_MS = 1000,   // both batches full for so long: fetching pauses, polling goes on
+    FULL_MS = 1000,   // both batches full, or the script behind, for so long: fetching pauses, polling goes on
     BACKLOG_MS = 500, // transforming without a poll
     IDLE_LOOK_MS = 1000,
     JOIN_MS = 2000, // for back to end
@@ -46,7 +46,8 @@ struct pipeline {
     pthread_t back;
     struct batch *filling, *spare; // spare is NULL while back has it
     int64_t handed_ms;             // of the last hand-over
-    int64_t full_since, idle_looked;
+    int64_t full_since, behind_since, idle_looked;
+    int32_t slice;      // records to poll: what the script has shown that it transforms before the next poll is due
     int open;           // a transaction is asked for, or begun, for `filling`
     int32_t sent;       // outputs [0, sent) of it are on their way
     struct err failure; // what sending them came to
@@ -147,11 +148,19 @@ static void stream(struct pipeline *p)
             p->failure.verdict = OK; // the rest in a later turn
         return;
     }
-    if (!p->spare || b->lent.output_count < STREAM || p->rewind || p->halt.verdict)
+    if (!p->spare || b->lent.output_count < STREAM || b->transformed < b->lent.record_count || p->rewind || p->halt.verdict)
         return;
     mailbox_open(p->mailbox, p->filling);
     p->open = 1;
     p->opened_ms = clock_ms();
+}
+
+static void slice_adapt(struct pipeline *p, int32_t count, int64_t took_ms)
+{
+    if (took_ms > BACKLOG_MS / 2)
+        p->slice = p->slice > 1 ? p->slice / 2 : 1;
+    else if (took_ms < BACKLOG_MS / 4 && count >= p->slice)
+        p->slice = p->slice < SLICE / 2 ? p->slice * 2 : SLICE;
 }
 
 // Runs Lua over what was polled, unless the batch is to be cut. On HALT the culprit and what follows is let go of; what stands before it
@@ -159,17 +168,19 @@ static void stream(struct pipeline *p)
 static void transform_polled(struct pipeline *p, int64_t limit_ms)
 {
     struct batch *b = p->filling;
-    int32_t topics;
-    if (p->halt.verdict || b->transformed == b->lent.record_count)
+    int32_t topics, count = b->lent.record_count - b->transformed;
+    int64_t began = clock_ms();
+    if (p->halt.verdict || count == 0)
         return;
     b->lent.input_topics = source_topics(p->source, &topics);
     b->lent.input_topic_count = topics;
-    for (int64_t deadline = clock_ms() + limit_ms; b->transformed < b->lent.record_count && !b->cut && clock_ms() <= deadline; beat(p))
+    for (; b->transformed < b->lent.record_count && !b->cut && clock_ms() <= began + limit_ms; beat(p))
         if (transform_run(p->transform, b, b->lent.record_count - b->transformed, &p->halt)) {
             p->halt.verdict = HALT;
             batch_truncate(b, b->transformed);
             break;
         }
+    slice_adapt(p, count, clock_ms() - began);
     FAILPOINT("after-lua");
 }
 
@@ -234,9 +245,13 @@ static enum verdict fill(struct pipeline *p, struct err *e)
 {
     const struct batch *b = p->filling;
     int backlog = b->transformed < b->lent.record_count;
-    int32_t limit = b->lent.record_count + (backlog ? 1 : SLICE), most = (int32_t)p->settings->transaction.max_records;
-    if (p->paused)
-        source_pause(p->source, p->paused = 0);
+    int32_t limit = b->lent.record_count + (backlog ? 1 : p->slice), most = (int32_t)p->settings->transaction.max_records;
+    int64_t now = clock_ms();
+    if (!backlog || !p->behind_since)
+        p->behind_since = backlog ? now : 0;
+    int pause = backlog && now - p->behind_since >= FULL_MS;
+    if (pause || p->paused)
+        source_pause(p->source, p->paused = pause);
     return source_fill(p->source, &p->filling, !backlog && limit > most ? most : limit,
                        backlog ? INT64_MAX : p->settings->transaction.max_bytes - b->lent.bytes, wait_of(p), e);
 }
@@ -307,10 +322,12 @@ static enum verdict drop_all(struct pipeline *p, struct err *e)
     if (!p->spare || p->open)
         mailbox_drop(p->mailbox);
     enum verdict verdict = settle(p, clock_ms() + settle_ms(p), 1, e);
+    if (verdict) // the process ends; and librdkafka may still refer to the batch
+        return verdict;
     if (!batch_is_empty(p->filling))
         log_notice("dropped records=%d that weren't handed over", p->filling->lent.record_count);
     batch_renew(p, p->filling);
-    return verdict;
+    return OK;
 }
 
 // What back is at, then what is transformed here, is committed before partitions go, or before a record that killed is left behind.
@@ -369,6 +386,7 @@ struct pipeline *pipeline_new(const struct config *config, const struct config_p
     p->config = config;
     p->settings = settings;
     p->stats = stats;
+    p->slice = 1;
     snprintf(p->id, sizeof p->id, "onced.%s.%s.%d", p->settings->name, p->settings->instance, number);
     struct source_hooks hooks = {p, on_change, on_snapshot};
     p->mailbox = mailbox_new();

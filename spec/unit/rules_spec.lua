@@ -232,6 +232,19 @@ end]]
       end)
    end)
 
+   it("R11: a script that takes its time doesn't hold up commits: no more is polled than it can transform", function()
+      local values = {}
+      for i = 1, 100 do values[i] = tostring(i) end
+      c:write("in", values)
+      local d = run "return function(rec) local till = os.clock() + 0.6 while os.clock() < till do end return rec end"
+      finally(function() d:kill() end)
+      for _ = 1, 3 do
+         d:wait_log("committed records=%d", 30)
+         assert.is_true(tonumber(d:tail():match "committed records=(%d+)") <= 2)
+         d:mark()
+      end
+   end)
+
    describe("R12:", function()
       local function check(version, kafka)
          local e = ffi.new "struct err"
