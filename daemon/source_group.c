@@ -235,8 +235,7 @@ static void on_revoke(struct source *source, const rd_kafka_topic_partition_list
 void source_group_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list, void *opaque)
 {
     struct source *source = opaque;
-    source->changed = 1;
-    rd_kafka_yield(rk); // what a batch call has collected stands before this, of partitions that are gone then; nothing may follow it
+    source->changed = 1; // and no rd_kafka_yield: a batch call throws away the message that it finds next
     stats_add(&source->stats->rebalances, 1);
     if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
         on_assign(source, list);

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: MIT
 // Stands between libonced.so and librdkafka: notes the order of the calls that make a transaction, keeps the newest handle of each kind
-// so that a spec can read its configuration, and says another version when told to. Part of the library that mock.lua loads first.
+// so that a spec can read its configuration, says another version and lets an assign take long when told to. Part of the library that
+// mock.lua loads first.
 #include <dlfcn.h>
 #include <librdkafka/rdkafka.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 struct calls_stub {
     char trace[4096]; // names, each followed by a space
     rd_kafka_t *newest[2];
-    int version; // 0: the real one
+    int version;   // 0: the real one
+    int assign_ms; // an assign returns when three messages have come, at most so late
 } calls_stub;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -81,4 +84,23 @@ rd_kafka_error_t *rd_kafka_abort_transaction(rd_kafka_t *rk, int timeout_ms)
 int rd_kafka_version(void)
 {
     return calls_stub.version ? calls_stub.version : REAL(rd_kafka_version)();
+}
+
+rd_kafka_resp_err_t rd_kafka_assign(rd_kafka_t *rk, const rd_kafka_topic_partition_list_t *list)
+{
+    rd_kafka_resp_err_t err = REAL(rd_kafka_assign)(rk, list);
+    rd_kafka_queue_t *queue = list && calls_stub.assign_ms ? rd_kafka_queue_get_consumer(rk) : NULL;
+    for (int waited = 0; queue && waited < calls_stub.assign_ms && rd_kafka_queue_length(queue) < 3; waited++)
+        usleep(1000);
+    if (queue)
+        rd_kafka_queue_destroy(queue);
+    return err;
+}
+
+// The mock doesn't serve it, and librdkafka 2.0.2 dies of that: answered at once, with nothing.
+void rd_kafka_DescribeConsumerGroups(rd_kafka_t *rk, const char **groups, size_t count, const rd_kafka_AdminOptions_t *options,
+                                     rd_kafka_queue_t *queue)
+{
+    (void)rk, (void)groups, (void)count, (void)options;
+    rd_kafka_queue_yield(queue);
 }

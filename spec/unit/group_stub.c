@@ -12,6 +12,19 @@ struct group_stub {
     _Atomic int owned, groups, compares; // calls
 } group_stub = {.owns = 1, .member = 1, .serial = 1};
 
+static int change_accept(void *opaque, enum source_change change)
+{
+    (void)opaque, (void)change;
+    return 0;
+}
+
+static void snapshot_ignore(void *opaque)
+{
+    (void)opaque;
+}
+
+const struct source_hooks group_hooks = {.change = change_accept, .snapshot = snapshot_ignore}; // for a source without a pipeline
+
 int source_owns(struct source *source, const struct batch *batch)
 {
     (void)source, (void)batch;

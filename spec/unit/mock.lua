@@ -47,7 +47,12 @@ void rd_kafka_message_destroy(struct mock_message *);
 void *rd_kafka_consumer_group_metadata_new_with_genid(const char *, int32_t, const char *, const char *);
 void rd_kafka_consumer_group_metadata_destroy(void *);
 struct group_stub { int owns, member, found, unanswered; uint64_t serial; int owned, groups, compares; } group_stub;
-struct calls_stub { char trace[4096]; rd_kafka_t *newest[2]; int version; } calls_stub;
+const struct source_hooks group_hooks;
+struct calls_stub { char trace[4096]; rd_kafka_t *newest[2]; int version, assign_ms; } calls_stub;
+size_t rd_kafka_queue_length(void *);
+void *rd_kafka_queue_get_consumer(rd_kafka_t *);
+void rd_kafka_queue_destroy(void *);
+int rd_kafka_consumer_close(rd_kafka_t *);
 const rd_kafka_conf_t *rd_kafka_conf(rd_kafka_t *);
 int rd_kafka_conf_get(const rd_kafka_conf_t *, const char *, char *, size_t *);
 int pthread_create(unsigned long *, const void *, void *(*)(void *), void *);
@@ -57,7 +62,7 @@ int pthread_join(unsigned long, void **);
 C.log_init(C.LOG_LEVEL_ERROR) -- what the specs provoke is all that it would say
 
 local mock = { PRODUCE = 0, END_TXN = 26, ADD_PARTITIONS = 24, ADD_OFFSETS = 25, TXN_OFFSET_COMMIT = 28, INIT = 22, METADATA = 3,
-   TRANSPORT = -195, C = C, driver = driver, group = stub.group_stub, calls = stub.calls_stub,
+   TRANSPORT = -195, C = C, driver = driver, group = stub.group_stub, calls = stub.calls_stub, hooks = stub.group_hooks,
    stub = stub } -- a library that nobody refers to is unloaded
 
 local function client(kind, settings)
@@ -153,7 +158,7 @@ end
 
 local CHOICE = { stop = 0, skip = 1, dlq = 2 }
 
--- options: topics (default {"out"}), timeout (transaction's, default 3000), kafka = {property = value}, on_error, compression
+-- options: topics (default {"out"}), inputs, timeout (transaction's, default 3000), kafka = {property = value}, on_error, compression
 function Cluster:pipeline(options)
    options = options or {}
    local p, keep = ffi.new "struct config_pipeline", {}
@@ -169,6 +174,9 @@ function Cluster:pipeline(options)
    p.transform.script = text "orders.lua"
    p.name, p.group, p.instance, p.dlq_topic = text "orders", text "orders", text "spec", -1
    local topics = options.topics or { "out" }
+   local inputs = options.inputs or {}
+   p.input.topics, p.input.topic_count = array("const char *", #inputs), #inputs
+   for i, name in ipairs(inputs) do p.input.topics[i - 1] = text(name) end
    p.topics, p.topic_count = array("struct config_topic", #topics), #topics
    for i, name in ipairs(topics) do p.topics[i - 1].name, p.topics[i - 1].compression = text(name), text(options.compression or "none") end
    local properties = { { "bootstrap.servers", self.bootstrap }, { "log_level", "0" } }
