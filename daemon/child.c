@@ -244,18 +244,19 @@ static int judged(const struct child *child, int status, enum death *cause)
     return 0;
 }
 
-void child_judge(struct child *child, int status)
+int child_judge(struct child *child, int status)
 {
     char doing[400];
     struct note note;
     enum death cause;
     if (!judged(child, status, &cause) || !note_read(child->args.stats, &note))
-        return;
+        return 0;
     int deaths = suspects_add(&child->args.stats->suspects, note.topic, note.partition, note.first, note.last, cause);
     log_error("%s: died%s: %s", child->name, child_doing(child, doing, sizeof doing),
               deaths == 0               ? "these records are run one by one now"
               : deaths < SUSPECT_DEATHS ? "once more, and errors.on_error decides about that record"
                                         : "errors.on_error decides about that record");
+    return 1;
 }
 
 const char *child_end(int status, char *text, size_t size)

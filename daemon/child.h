@@ -45,8 +45,8 @@ int child_is_stopped(const struct child *child); // by a signal, or by a debugge
 // How long the script has had the same record (or stretch) in hand, in ms, as far as was seen; call it now and then. Not counting
 // before `since`, nor while the process is stopped. 0: it isn't in the script.
 int64_t child_dwelling(struct child *child, int64_t now, int64_t since);
-// The process has ended: when that was the script's doing, the record it had in hand becomes a suspect, and the log names it.
-void child_judge(struct child *child, int status);
+// The process has ended. 1: that was the script's doing; the record it had in hand becomes a suspect, and the log names it.
+int child_judge(struct child *child, int status);
 // " while transforming TOPIC/PARTITION offset N", or "" when it wasn't in the script.
 const char *child_doing(const struct child *child, char *text, size_t size);
 // What a wait status says: "killed by signal 9 (Killed)".

@@ -103,9 +103,10 @@ static __attribute__((format(printf, 4, 5))) void crew_halt(struct crew *crew, i
         crew_wind_down(crew, now);
 }
 
-static void child_restart_later(struct child *child, const char *end, int64_t now)
+// `blamed`: a record was, so that the next life gets further; the group needn't wait for it.
+static void child_restart_later(struct child *child, const char *end, int blamed, int64_t now)
 {
-    int64_t life = now - child->started_ms, wait = backoff_wait(&child->backoff, life);
+    int64_t life = now - child->started_ms, wait = blamed ? 0 : backoff_wait(&child->backoff, life);
     if (child->fenced_ms >= child->started_ms)
         wait = FENCED_PAUSE_MS + (now ^ getpid()) % FENCED_PAUSE_MS;
     child->due_ms = now + wait;
@@ -161,7 +162,7 @@ static void crew_answer(struct crew *crew, struct child *child, int status, int6
     enum crew_state before = crew->state;
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : WORKER_SPENT;
     child_end(status, end, sizeof end);
-    child_judge(child, status);
+    int blamed = child_judge(child, status);
     crew_notice_fencing(crew, child, now);
 
     if (code == WORKER_NEEDS_HUMAN)
@@ -171,7 +172,7 @@ static void crew_answer(struct crew *crew, struct child *child, int status, int6
         crew_fenced(crew, child, now, now);
 
     if (crew->state == CREW_RUNNING) // also one that a SIGTERM of somebody else stopped: only the master's word ends a pipeline
-        child_restart_later(child, end, now);
+        child_restart_later(child, end, blamed, now);
     else if (crew->state == before)
         crew_wound_down(crew, child, status, end);
     else
