@@ -7,11 +7,15 @@ local C, turn, failure, raise = border.C, border.turn, border.failure, border.ra
 local null = border.null
 local headers = {}
 
-local function pair_checked(name, value)
+local function check(name, value)
   if type(name) ~= "string" then raise("error", "a header's name must be a string, is a " .. type(name)) end
   if type(value) ~= "string" and value ~= null then
     raise("error", ('header "%s" must be a string or onced.null, is a %s'):format(name, type(value)))
   end
+end
+
+local function pair_checked(name, value)
+  check(name, value)
   return { name, value }
 end
 
@@ -62,15 +66,18 @@ local function merge(base, count, output)
 end
 headers.merge = merge
 
--- A checked list as structs in the batch, with the output's static headers on top.
+-- A checked list as structs in the batch, with the output's static headers on top. That of a derived record may have been tampered with:
+-- it is read raw, so that no code of the script's runs meanwhile, and checked again.
 function headers.place(list, output)
-  local batch = turn.batch
-  if #list > room then
-    room = #list * 2
+  local batch, count = turn.batch, #list
+  if count > room then
+    room = count * 2
     scratch = Scratch(room)
   end
-  for i = 1, #list do
-    local name, value = list[i][1], list[i][2]
+  for i = 1, count do
+    local pair = rawget(list, i)
+    local name, value = rawget(pair, 1), rawget(pair, 2)
+    check(name, value)
     local h = scratch[i - 1]
     h.name, h.name_size = copy(batch, name), #name
     if value == null then
@@ -79,7 +86,7 @@ function headers.place(list, output)
       h.data, h.data_size = copy(batch, value), #value
     end
   end
-  return merge(scratch, #list, output)
+  return merge(scratch, count, output)
 end
 
 return headers

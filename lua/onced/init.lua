@@ -14,7 +14,7 @@ return {
   null = border.null,
   drop = outcome.drop,
   reject = outcome.reject,
-  log = log,
+  log = { debug = log.debug, info = log.info, warn = log.warn, error = log.error },
   metric = metric,
   json = {
     null = border.null, decode = json.decode, encode = json.encode, array = json.array, map = json.map, get = json.get, set = json.set,

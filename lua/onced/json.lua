@@ -6,7 +6,7 @@ local border = require "onced.border"
 
 local C, raise, null = border.C, border.raise, border.null
 local text_of, istype, cast, tonumber, type, getmetatable, setmetatable = ffi.string, ffi.istype, ffi.cast, tonumber, type, getmetatable, setmetatable
-local next, sort, concat = next, table.sort, table.concat
+local next, rawget, sort, concat = next, rawget, table.sort, table.concat
 local json = {}
 
 local MISSING, NULL, FALSE, TRUE = C.ONCED_JSON_MISSING, C.ONCED_JSON_NULL, C.ONCED_JSON_FALSE, C.ONCED_JSON_TRUE
@@ -174,7 +174,7 @@ local function put_table(doc, t, depth)
   local mark = getmetatable(t)
   if mark == "array" then return put_array(doc, t, depth) end
   if type(mark) == "string" and mark ~= "map" then refuse(depth, ("is a %s, not a value"):format(mark)) end
-  if mark ~= "map" and t[1] ~= nil then return put_array(doc, t, depth) end
+  if mark ~= "map" and rawget(t, 1) ~= nil then return put_array(doc, t, depth) end
   return put_map(doc, t, depth)
 end
 

@@ -119,12 +119,12 @@ end
 local function compose(to, topic_index, given, list, r, index)
   local batch = turn.batch
   local topic = batch.output_topics + topic_index
-  local o = next_output(batch)
   local key, value, partition, time = given.key, given.value, given.partition, given.timestamp
   if key ~= nil and key ~= null then check_bytes(key, "key") end
   if value ~= nil and value ~= null then check_bytes(value, "value") end
   if partition ~= nil then check_partition(topic, topic_index, partition) end
   if time ~= nil then check_whole(time, "timestamp") end
+  local o = next_output(batch) -- behind all that may run code of the script's, which could send
   if key == nil then o.key_data, o.key_size = r.key_data, r.key_size else place_bytes(batch, o, true, key) end
   if value == nil then o.value_data, o.value_size = r.value_data, r.value_size else place_bytes(batch, o, false, value) end
   local bytes = max(o.key_size, 0) + max(o.value_size, 0)
@@ -151,15 +151,17 @@ local function send_table(to, topic_index, given)
   local value = given.value
   if value == nil then raise("error", "value is missing: a record needs one (onced.null makes a tombstone)") end
   local key = given.key
-  plain.key, plain.value, plain.partition, plain.timestamp = key == nil and null or key, value, given.partition, given.timestamp
   local index = turn.current_last - 1
-  local list = given.headers ~= nil and headers.list(given.headers) or NONE
+  local partition, timestamp, list = given.partition, given.timestamp, given.headers
+  list = list ~= nil and headers.list(list) or NONE
+  plain.key, plain.value, plain.partition, plain.timestamp = key == nil and null or key, value, partition, timestamp
   compose(to, topic_index, plain, list, turn.batch.records + index, index)
 end
 
 local function send_derived(to, topic_index, derived)
   local view, changes = rawget(derived, "_view"), rawget(derived, "_changes")
-  compose(to, topic_index, changes, changes.headers, source(view), view._index)
+  local r = source(view)
+  compose(to, topic_index, changes, changes.headers, r, view._index)
 end
 
 local function emit(to, topic_index, what)

@@ -10,14 +10,16 @@ local json = require "onced.json"
 local suggest = require "onced.suggest"
 
 local C, turn, failure = border.C, border.turn, border.failure
-local text, tonumber, next, setmetatable, rawget = ffi.string, tonumber, next, setmetatable, rawget
+local text, istype, tonumber, next, setmetatable, rawget = ffi.string, ffi.istype, tonumber, next, setmetatable, rawget
 local record = {}
 
 local View = ffi.typeof "struct { const int32_t _index, _generation; }"
 local Derived = { __metatable = "record" }
 record.View, record.Derived = View, Derived
 
+-- Methods can be called on anything, and only a view's fields can be trusted: a script can't make one.
 local function source(view)
+  if not istype(View, view) then border.raise("error", "this isn't a record: call its methods with a colon, rec:get(pointer)") end
   if view._generation ~= turn.generation or view._index >= turn.last then
     border.raise("error", "this record belongs to an earlier batch and is gone: keep its fields, not the record")
   end

@@ -50,7 +50,8 @@ local problem = {}
 
 local function explain(thrown)
   problem.place, problem.stack = lines_of_script()
-  local text = type(thrown) == "string" and thrown or (getmetatable(thrown) and tostring(thrown)) or "error object: " .. tostring(thrown)
+  local text = type(thrown) == "string" and thrown or (getmetatable(thrown) and tostring(thrown)) or "error object: " .. type(thrown)
+  if type(text) ~= "string" then text = "error object: " .. type(thrown) end -- so said its __tostring
   problem.kind = border.kind_of(text)
   -- "orders.lua:12: text": the place is told apart.
   local place, rest = text:match "^([^:\n]+:%d+): (.*)$"

@@ -35,6 +35,47 @@ local function allow(env, name)
   end
 end
 
+-- The daemon's own Lua uses the same strings: a script must neither reach their methods nor dump a function by one.
+getmetatable("").__metatable = "string"
+rawset(string, "dump", nil)
+
+-- LuaJIT doesn't count what nests on the stack of C: coroutines, and gsub with its buffer of 8 KiB, would run off its end.
+local NEST_MOST = 100
+local nested = 0
+
+local function leave(ok, ...)
+  nested = nested - 1
+  return ok, ...
+end
+
+-- `call` is pcall or coroutine.resume: an error comes back here.
+local function nest(call, ...)
+  if nested >= NEST_MOST then error("stack overflow: coroutines or gsub in one another", 0) end
+  nested = nested + 1
+  return leave(call(...))
+end
+
+local function thrown_on(ok, ...)
+  if ok then return ... end
+  error(..., 0)
+end
+
+local gsub, resume, create = string.gsub, coroutine.resume, coroutine.create
+
+rawset(string, "gsub", function(s, pattern, by, count)
+  if type(by) ~= "function" and type(by) ~= "table" then return gsub(s, pattern, by, count) end
+  return thrown_on(nest(pcall, gsub, s, pattern, by, count))
+end)
+
+local function nested_coroutines(copied)
+  function copied.resume(co, ...) return nest(resume, co, ...) end
+  function copied.wrap(f)
+    local co = create(f)
+    return function(...) return thrown_on(nest(resume, co, ...)) end
+  end
+  return copied
+end
+
 local function read(path)
   local file = io.open(path, "rb")
   if not file then return nil end
@@ -50,9 +91,7 @@ Sandbox.__index = Sandbox
 function Sandbox:compile(text, chunk)
   if text:sub(1, 1) == "\27" then return nil, chunk:sub(2) .. ": bytecode can't be loaded, only source" end
   self.sources[chunk] = true
-  local code, message = loadstring(text, chunk)
-  if not code then return nil, message end
-  return setfenv(code, self.env)
+  return load(text, chunk, "t", self.env)
 end
 
 function Sandbox:file(path, name)
@@ -88,6 +127,7 @@ local DENIED = { ffi = true, io = true, debug = true, jit = true, package = true
 
 function Sandbox:require(name)
   if type(name) ~= "string" then error("require needs a module's name", 0) end
+  if name:find "%c" then error(('"%s" isn\'t a module\'s name'):format(name:gsub("%c", "?")), 0) end
   local loaded = self.loaded[name]
   if loaded ~= nil then return loaded end
   if DENIED[name] then error(("module '%s' isn't there for transforms: side effects can't be exactly once"):format(name), 0) end
@@ -106,7 +146,7 @@ local function environment(print)
   local env = { print = print, os = { time = os.time, date = os.date, clock = os.clock, difftime = os.difftime } }
   for _, name in ipairs(SAFE) do env[name] = _G[name] end
   for _, name in ipairs(LIBRARIES) do env[name] = copy(_G[name]) end
-  env.string.dump = nil
+  nested_coroutines(env.coroutine)
   env._G = env
   function env.collectgarbage(what) -- not stop, not setpause: the cap relies on the collector
     if what == nil or what == "collect" or what == "count" or what == "step" then return collectgarbage(what) end
