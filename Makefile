@@ -20,7 +20,7 @@ OBJECTS := $(SOURCES:daemon/%.c=$(BUILD)/%.o)
 LUA := $(wildcard lua/onced/*.lua)
 EMBEDDED := $(LUA:lua/onced/%.lua=$(BUILD)/lua_%.o) $(BUILD)/lua_bridge.o
 
-.PHONY: build check test demo soak bench clean deps failpoints asan
+.PHONY: build check reference test demo soak bench clean deps failpoints asan
 build: $(BUILD)/onced $(BUILD)/libonced.so
 
 $(BUILD)/onced: $(OBJECTS) $(EMBEDDED)
@@ -51,6 +51,12 @@ failpoints:
 
 asan:
 	@$(MAKE) --no-print-directory SANITIZE=address,undefined build
+
+# What is generated from the settings tables and checked in; a spec compares.
+reference: build
+	$(BUILD)/onced schema pipeline > conf/schema/pipeline.schema.json
+	$(BUILD)/onced schema service > conf/schema/service.schema.json
+	$(BUILD)/onced schema --format=markdown > conf/reference.md
 
 check: deps
 	.ci/checks

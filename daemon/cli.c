@@ -12,13 +12,9 @@
 #include <sysexits.h>
 
 // In the order of the help.
-static const struct command *const commands[] = {
-    &command_run,
-    &command_check,
-    &command_version,
+const struct command *const command_list[] = {
+    &command_run, &command_check, &command_config, &command_schema, &command_completion, &command_version, NULL,
 };
-
-enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 
 static const struct option no_options[] = {{NULL, NULL, NULL}};
 
@@ -52,9 +48,9 @@ static void help_print(const struct command *command)
 {
     if (!command) {
         puts("onced: Kafka to Kafka through Lua, each record exactly once\n\nCommands:");
-        for (int i = 0; i < COMMAND_COUNT; i++)
-            printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
-        puts("\nonced COMMAND --help tells more. The first steps: README.md; the keys of the files: conf/onced.yaml.");
+        for (const struct command *const *c = command_list; *c; c++)
+            printf("  %-10s %s\n", (*c)->name, (*c)->summary);
+        puts("\nonced COMMAND --help tells more. The first steps: README.md; the keys of the files: conf/reference.md.");
         return;
     }
     usage_print(command);
@@ -70,12 +66,12 @@ static void help_print(const struct command *command)
 static const struct command *command_find(const char *name, const char **meant)
 {
     int near = 1000;
-    for (int i = 0; i < COMMAND_COUNT; i++) {
-        int distance = spelling_distance(name, commands[i]->name);
+    for (const struct command *const *c = command_list; *c; c++) {
+        int distance = spelling_distance(name, (*c)->name);
         if (distance == 0)
-            return commands[i];
+            return *c;
         if (distance < near && spelling_close(name, distance))
-            near = distance, *meant = commands[i]->name;
+            near = distance, *meant = (*c)->name;
     }
     return NULL;
 }

@@ -16,12 +16,6 @@
 _Static_assert((int)CONFIG_TEXT == REPORT_TEXT && (int)CONFIG_JSON == REPORT_JSON && (int)CONFIG_GITHUB == REPORT_GITHUB,
                "one list of formats");
 
-// What config_free frees; the struct that others see comes first.
-struct config_whole {
-    struct config config;
-    struct pool pool;
-};
-
 struct file_list {
     const char **names;
     char **real; // to see that two globs mean one file
@@ -138,6 +132,8 @@ struct config *config_load(const struct config_request *request, enum config_for
         service_load(&draft, request->service_file);
     service_build(&draft);
     pipelines_load(&draft);
+    whole->service = draft.service;
+    whole->pipelines = draft.pipelines;
     *errors = report_errors(report);
     report_print(report);
     report_free(&report);

@@ -21,6 +21,7 @@ struct config_properties {
 struct config_cluster {
     const char *name;
     struct config_properties both, consumer, producer; // brokers, tls and sasl already translated into `both`
+    const char *brokers_from;                          // what set them instead of the service file: "--brokers"; NULL: nothing
 };
 
 enum config_start { START_EARLIEST, START_LATEST, START_TIME };
@@ -88,8 +89,8 @@ struct config_pipeline {
 };
 
 struct config {
-    const char *file; // the service file, NULL: none
-    const char *instance;
+    const char *file;                     // the service file, NULL: none
+    const char *instance, *instance_from; // from: "ONCED_INSTANCE" or "default"; NULL: the service file
     struct config_cluster *clusters;
     int cluster_count;
     struct config_pipeline *pipelines;
@@ -115,4 +116,7 @@ enum config_format { CONFIG_TEXT, CONFIG_JSON, CONFIG_GITHUB };
 // Reads, interpolates and checks everything. NULL when there was any error; all of them are written to `report` in `format`
 // (warnings too), and *errors counts them.
 struct config *config_load(const struct config_request *request, enum config_format format, FILE *report, int *errors);
+// The whole of it as YAML that onced would read: each file's keys and the defaults of those that are missing. Secrets are redacted.
+// with_origins: behind each value where it was written, or "default".
+void config_print(const struct config *config, int with_origins, FILE *out);
 void config_free(struct config **config);

@@ -177,14 +177,12 @@ static int is_misspelt(struct checker *c, const struct subject *subject, const s
 
 static void check_required(struct checker *c, const struct subject *subject, const struct yaml_node *map)
 {
-    size_t size = strlen(subject->pattern);
     for (const struct setting *row = c->table; row->path; row++) {
         const char *key = setting_last(row);
-        if (!(row->flags & SETTING_REQUIRED) || (size_t)(key - row->path) != (size ? size + 1 : 0) ||
-            strncmp(row->path, subject->pattern, size))
+        if (!(row->flags & SETTING_REQUIRED) || !setting_is_below(row, subject->pattern))
             continue;
         if (!yaml_get(map, key) && !is_misspelt(c, subject, map, row))
-            report_error(c->draft->report, subject->key_place, NULL, "%s%s%s is missing: %s", subject->name, size ? "." : "", key,
+            report_error(c->draft->report, subject->key_place, NULL, "%s%s%s is missing: %s", subject->name, *subject->name ? "." : "", key,
                          row->doc);
     }
 }

@@ -94,10 +94,11 @@ static void sasl_build(struct config_draft *draft, struct config_cluster *cluste
         report_warning(draft->report, sasl->place, "sasl PLAIN without tls sends the password in clear text");
 }
 
-static void cluster_build(struct config_draft *draft, const char *name, const struct yaml_node *node, const char *brokers)
+static void cluster_build(struct config_draft *draft, const char *name, const struct yaml_node *node, const char *brokers,
+                          const char *brokers_from)
 {
     struct config *config = draft->config;
-    struct config_cluster cluster = {.name = name};
+    struct config_cluster cluster = {.name = name, .brokers_from = brokers_from};
     const struct yaml_node *tls = yaml_get(node, "tls"), *sasl = yaml_get(node, "sasl");
     if (brokers)
         config_property_set(draft, &cluster.both, "bootstrap.servers", brokers);
@@ -151,6 +152,7 @@ static void instance_build(struct config_draft *draft, int brokers_elsewhere)
             "%s is \"%s\" and brokers are on other hosts: two such hosts would fence each other for ever; set `instance` or ONCED_INSTANCE",
             from, instance);
     draft->config->instance = instance;
+    draft->config->instance_from = instance == draft->request->instance ? "ONCED_INSTANCE" : place.line ? NULL : "default";
 }
 
 void config_cluster_build(struct config_draft *draft)
@@ -165,7 +167,7 @@ void config_cluster_build(struct config_draft *draft)
         if (brokers)
             elsewhere |= brokers_check(draft, own->place, brokers);
         replaced |= replace;
-        cluster_build(draft, key->text, node, replace ? request->brokers : brokers);
+        cluster_build(draft, key->text, node, replace ? request->brokers : brokers, replace ? "--brokers" : NULL);
     }
     if (count && request->brokers && !request->brokers_yield && !replaced)
         report_error(draft->report, clusters->place, NULL,
@@ -174,7 +176,7 @@ void config_cluster_build(struct config_draft *draft)
         if (!request->brokers && !request->brokers_optional)
             report_error(draft->report, (struct report_place){.file = draft->config->file}, NULL,
                          "no brokers: give --brokers HOST:PORT, set ONCED_BROKERS, or name `clusters` in a service file (-c)");
-        cluster_build(draft, "main", NULL, request->brokers);
+        cluster_build(draft, "main", NULL, request->brokers, request->brokers_yield ? "ONCED_BROKERS" : "--brokers");
     }
     if (request->brokers && (!count || replaced))
         elsewhere |= brokers_check(draft, (struct report_place){0}, request->brokers);

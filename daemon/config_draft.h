@@ -13,6 +13,14 @@ struct config_draft_pipeline {
     struct report_place *input_places, *topic_places; // of input.topics and config_pipeline.topics, by index
 };
 
+// What config_free frees; the struct that others see comes first.
+struct config_whole {
+    struct config config;
+    struct pool pool;
+    const struct yaml_node *service; // the trees that it was made of, for config_print.c
+    const struct config_draft_pipeline *pipelines;
+};
+
 struct config_draft {
     struct pool *pool;
     struct report *report;
@@ -34,6 +42,8 @@ int config_value_read(const struct setting *setting, const struct yaml_node *nod
 struct config_value config_value(const struct setting *table, const char *path, const struct yaml_node *node);
 // The node at a dotted path without names of the user in it, NULL: none.
 const struct yaml_node *config_node(const struct yaml_node *root, const char *path);
+// A number as its kind is written: 1500 ms are "1500ms", 60000 "1m".
+void config_quantity(enum setting_kind kind, double value, char *text, size_t size);
 int config_is_null(const struct yaml_node *node);
 // The texts of a list, or of a lone text.
 const char **config_texts(struct config_draft *draft, const struct yaml_node *node, int *count);
@@ -48,6 +58,9 @@ const char *config_data(struct config_draft *draft, const char *yaml, const stru
 
 // config_property.c: raw librdkafka properties. `name` is how users know the map; nested: it may hold `consumer` and `producer`.
 void config_property_check(struct config_draft *draft, const char *name, const struct yaml_node *map, int nested);
+// The name of the i-th property that is always refused, and why; NULL: there are no more.
+const char *config_property_refused(int index, const char **reason);
+int config_property_is_secret(const char *name);
 void config_property_set(struct config_draft *draft, struct config_properties *properties, const char *name, const char *value);
 // `kafka:` of a file into the three lists; what they say about a name replaces what was there.
 void config_property_read(struct config_draft *draft, const struct yaml_node *map, struct config_properties *both,

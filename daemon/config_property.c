@@ -70,10 +70,16 @@ static const char *refusal_of(const char *name, const struct yaml_node *value)
     return NULL;
 }
 
-static int is_secret(const char *name)
+const char *config_property_refused(int index, const char **reason)
 {
-    return strcasestr(name, "password") || strcasestr(name, "secret") || strcmp(name, "ssl.key.pem") == 0 ||
-           strcmp(name, "sasl.jaas.config") == 0 || strcmp(name, "sasl.oauthbearer.config") == 0;
+    *reason = refusals[index].reason;
+    return refusals[index].name;
+}
+
+int config_property_is_secret(const char *name)
+{
+    return report_names_secret(name) || strcmp(name, "ssl.key.pem") == 0 || strcmp(name, "sasl.jaas.config") == 0 ||
+           strcmp(name, "sasl.oauthbearer.config") == 0;
 }
 
 void config_property_check(struct config_draft *draft, const char *name, const struct yaml_node *map, int nested)
@@ -87,7 +93,7 @@ void config_property_check(struct config_draft *draft, const char *name, const s
                 report_error(draft->report, value->place, NULL, "%s.%s must be %s", name, key->text, setting_kind_name(SETTING_PROPERTIES));
             continue;
         }
-        if (is_secret(key->text))
+        if (config_property_is_secret(key->text))
             report_secret(draft->report, value->place, value->end_line);
         if (value->kind != YAML_TEXT || config_is_null(value)) {
             report_error(draft->report, value->place.width ? value->place : key->place, NULL, "the property %s must have a single value",
@@ -114,7 +120,8 @@ static void property_drop(struct config_draft *draft, struct config_properties *
 void config_property_set(struct config_draft *draft, struct config_properties *properties, const char *name, const char *value)
 {
     property_drop(draft, properties, name); // leaves room for one more
-    properties->items[properties->count++] = (struct config_property){.name = name, .value = value, .secret = is_secret(name)};
+    properties->items[properties->count++] =
+        (struct config_property){.name = name, .value = value, .secret = config_property_is_secret(name)};
 }
 
 static void property_set_from(struct config_draft *draft, struct config_properties *properties, const struct yaml_node *key,

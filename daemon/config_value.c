@@ -27,7 +27,7 @@ static const char *shown(const struct setting *setting, const struct yaml_node *
     return node->secret || setting->flags & SETTING_SECRET ? "(redacted)" : node->text;
 }
 
-static void show_quantity(enum setting_kind kind, double value, char *text, size_t size)
+void config_quantity(enum setting_kind kind, double value, char *text, size_t size)
 {
     static const struct {
         const char *name;
@@ -56,8 +56,8 @@ static int in_range(const struct setting *setting, double value, char *problem, 
         return 0;
     if (value >= setting->least && value <= setting->most)
         return 0;
-    show_quantity(setting->kind, setting->least, least, sizeof least);
-    show_quantity(setting->kind, setting->most, most, sizeof most);
+    config_quantity(setting->kind, setting->least, least, sizeof least);
+    config_quantity(setting->kind, setting->most, most, sizeof most);
     if (setting->least == setting->most)
         snprintf(problem, size, "must be %s", least);
     else

@@ -135,12 +135,21 @@ static int is_continuation(char c)
     return ((unsigned char)c & 0xc0) == 0x80;
 }
 
+static const char *const secret_words[] = {"password", "passwd", "secret", "token", NULL};
+
+int report_names_secret(const char *key)
+{
+    int found = 0;
+    for (const char *const *word = secret_words; *word; word++)
+        found |= strcasestr(key, *word) != NULL;
+    return found;
+}
+
 // A token that the parser could not type may hold a secret too: what follows `password:` and the like is masked by its looks.
 static void mask_by_name(char *line)
 {
-    static const char *const words[] = {"password", "passwd", "secret", "token"};
-    for (size_t w = 0; w < sizeof words / sizeof *words; w++)
-        for (char *at = strcasestr(line, words[w]); at; at = strcasestr(at + 1, words[w])) {
+    for (const char *const *word = secret_words; *word; word++)
+        for (char *at = strcasestr(line, *word); at; at = strcasestr(at + 1, *word)) {
             char *value = strchr(at, ':');
             if (!value || strcspn(at, " \t") < (size_t)(value - at))
                 continue;

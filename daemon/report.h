@@ -20,6 +20,8 @@ void report_free(struct report **report);
 void report_source(struct report *report, const char *file, const char *text, size_t size);
 // The token at `place` is masked in excerpts, up to and with `end_line`.
 void report_secret(struct report *report, struct report_place place, int end_line);
+// Is what this key holds a secret by its looks? Then excerpts mask it in any file.
+int report_names_secret(const char *key);
 // `suggestion` (NULL: none) becomes `; did you mean "..."?`.
 void report_error(struct report *report, struct report_place place, const char *suggestion, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

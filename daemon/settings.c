@@ -120,10 +120,18 @@ const char *setting_last(const struct setting *setting)
     return dot ? dot + 1 : setting->path;
 }
 
-static int is_below(const struct setting *setting, const char *parent)
+int setting_is_below(const struct setting *setting, const char *parent)
 {
     size_t size = (size_t)(setting_last(setting) - setting->path);
     return size == (*parent ? strlen(parent) + 1 : 0) && strncmp(setting->path, parent, size ? size - 1 : 0) == 0;
+}
+
+int setting_needs(const struct setting *table, const char *path)
+{
+    for (; table->path; table++)
+        if (table->flags & SETTING_REQUIRED && setting_is_below(table, path))
+            return 1;
+    return 0;
 }
 
 const struct setting *setting_suggest(const struct setting *table, const char *parent, const char *key, int *is_sibling)
@@ -134,7 +142,7 @@ const struct setting *setting_suggest(const struct setting *table, const char *p
         if (table->kind == SETTING_REFUSED || strcmp(setting_last(table), "*") == 0)
             continue;
         int distance = spelling_distance(key, setting_last(table));
-        if (is_below(table, parent) && distance < near && spelling_close(key, distance))
+        if (setting_is_below(table, parent) && distance < near && spelling_close(key, distance))
             near = distance, sibling = table;
         else if (distance <= 1 && !strchr(table->path, '*'))
             same++, elsewhere = table;

@@ -48,5 +48,7 @@ const struct setting *setting_find(const struct setting *table, const char *path
 // The row that was meant by `key` below the path `parent` ("" at the top): a sibling, or else the only key of that name elsewhere in the
 // table. NULL: nothing is near. Where it isn't a sibling the whole path is the suggestion.
 const struct setting *setting_suggest(const struct setting *table, const char *parent, const char *key, int *is_sibling);
-const char *setting_kind_name(enum setting_kind kind);   // "a duration such as 10s"
-const char *setting_last(const struct setting *setting); // the key itself
+const char *setting_kind_name(enum setting_kind kind);                   // "a duration such as 10s"
+const char *setting_last(const struct setting *setting);                 // the key itself
+int setting_is_below(const struct setting *setting, const char *parent); // directly; "" is the file
+int setting_needs(const struct setting *table, const char *path);        // true: a key directly below is required

@@ -1,21 +1,7 @@
 -- The command line of the real binary: what it answers, and with which exit code.
 local driver = require "spec.unit.config_driver"
 
-local binary = require("spec.unit.onced_lib").binary
-
--- Returns the exit code, standard output and standard error.
-local function onced(arguments, environment)
-   local paths = driver.write { out = "", err = "" }
-   local code = os.execute(("env -u ONCED_BROKERS -u ONCED_INSTANCE %s timeout 30 %s %s >%s 2>%s </dev/null")
-      :format(environment or "", binary, arguments, paths.out, paths.err))
-   local function read(path)
-      local file = assert(io.open(path))
-      local text = file:read "*a"
-      file:close()
-      return text
-   end
-   return code > 255 and code / 256 or code, read(paths.out), read(paths.err)
-end
+local onced = driver.onced
 
 local yaml = [[
 version: 1

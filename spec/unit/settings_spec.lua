@@ -17,6 +17,7 @@ local function rows(table)
       found[#found + 1] = {
          path = ffi.string(row.path), parts = parts, kind = tonumber(row.kind), flags = row.flags, doc = ffi.string(row.doc),
          fallback = row.fallback ~= nil and ffi.string(row.fallback) or nil,
+         choices = row.choices ~= nil and ffi.string(row.choices) or nil, least = row.least, most = row.most,
       }
       i = i + 1
    end
@@ -50,6 +51,28 @@ local function load(name, text)
    return driver.parse(report), report
 end
 
+-- The same file as a user has it checked: exit code, and what is printed at this place.
+local function check(name, text, line, column)
+   local paths = driver.write { ["row.yaml"] = text, ["good.lua"] = "return function(rec) return rec end\n" }
+   local code, out, err = driver.onced("check " .. (name == "service" and "-c " or "") .. paths["row.yaml"])
+   assert.equal("", err)
+   return code, out:match(("row.yaml:%d:%d: error: ([^\n]*)"):format(line, column))
+end
+
+-- Values beyond both ends of a setting's range, where it has one.
+local function beyond(row)
+   local function quantity(value)
+      return ("%.0f%s"):format(value, row.kind == C.SETTING_DURATION and "ms" or row.kind == C.SETTING_SIZE and "B" or "")
+   end
+   local found = {}
+   if row.most > 0 and row.kind ~= C.SETTING_NAME then
+      if row.least > 0 then found[1] = quantity(row.least - 1) end
+      found[#found + 1] = quantity(row.most + 1)
+   end
+   if row.kind == C.SETTING_NAME then found[1] = ("a"):rep(row.most + 1) end
+   return found
+end
+
 local function find(reports, line, column, pattern)
    for _, e in ipairs(reports) do
       if e.line == line and e.column == column and e.message:find(pattern, 1, true) then return e end
@@ -81,6 +104,9 @@ for name, table in pairs { pipeline = C.settings_pipeline, service = C.settings_
                local reports, report = load(name, text)
                assert.is_not_nil(find(reports, line, column, ('unknown key "%s"'):format(slip)), report)
                assert.is_not_nil(find(reports, line, column, ('did you mean "%s"?'):format(last)), report)
+               local code, said = check(name, text, line, column)
+               assert.equal(78, code)
+               assert.matches(('did you mean "%s"?'):format(last), said, 1, true)
             end)
          end
 
@@ -90,7 +116,31 @@ for name, table in pairs { pipeline = C.settings_pipeline, service = C.settings_
             local at_key = row.kind == C.SETTING_REFUSED
             local reports, report = load(name, text)
             assert.is_not_nil(find(reports, line, at_key and column or value_column, shown), report)
+            local code, said = check(name, text, line, at_key and column or value_column)
+            assert.equal(78, code)
+            assert.matches(shown, said, 1, true)
          end)
+
+         for _, value in ipairs(beyond(row)) do
+            it("refuse " .. row.path .. ": " .. value:sub(1, 20), function()
+               local text, line, _, value_column, shown = document(row, last, value)
+               local code, said = check(name, text, line, value_column)
+               assert.equal(78, code)
+               assert.is_truthy(said and said:find(shown, 1, true) and (said:find "must be" or said:find "longer than"), said)
+            end)
+         end
+
+         if row.choices then
+            it("know what was meant: " .. row.path, function()
+               for word in row.choices:gmatch "[^|]+" do
+                  local slip, is_list = word .. word:sub(-1), row.kind == C.SETTING_LIST
+                  local text, line, _, value_column = document(row, last, is_list and "[" .. slip .. "]" or slip)
+                  local code, said = check(name, text, line, value_column + (is_list and 1 or 0))
+                  assert.equal(78, code)
+                  assert.matches(('did you mean "%s"?'):format(word), said, 1, true)
+               end
+            end)
+         end
 
          if row.fallback then
             it("take their own default: " .. row.path, function()
@@ -131,12 +181,13 @@ describe("conf/onced.yaml", function()
       assert.is_nil(report:find "not YAML", report)
    end)
 
-   it("names the defaults", function()
-      assert.equal("30s", ffi.string(C.setting_find(C.settings_service, "drain_timeout").fallback))
-      assert.matches("\ndrain_timeout: 30s", text)
-      assert.matches("\nleave_on_stop: true", text)
-      assert.matches("\n  level: info", text)
-   end)
+   for _, row in ipairs(rows(C.settings_service)) do
+      if row.fallback then
+         it("shows the default of " .. row.path, function()
+            assert.matches("%f[%w_]" .. row.parts[#row.parts] .. ": " .. row.fallback:gsub("%p", "%%%0") .. "%f[%W]", text)
+         end)
+      end
+   end
 end)
 
 describe("settings that aren't", function()
