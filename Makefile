@@ -16,9 +16,11 @@ LIBS = $(if $(MIMALLOC),-Wl$(comma)--no-as-needed $(MIMALLOC) -Wl$(comma)--as-ne
 
 SOURCES := $(wildcard daemon/*.c)
 OBJECTS := $(SOURCES:daemon/%.c=$(BUILD)/%.o)
-# The Lua half is compiled in, and so is the text of bridge.h, which ffi.cdef reads: the binary needs no files at run time.
-LUA := $(wildcard lua/onced/*.lua)
-EMBEDDED := $(LUA:lua/onced/%.lua=$(BUILD)/lua_%.o) $(BUILD)/lua_bridge.o
+# The Lua half is compiled in, and so are the headers that ffi.cdef reads: the binary needs no files at run time. What specs require is
+# a file: it's what finds the library.
+LUA := $(filter-out lua/onced/testing.lua,$(wildcard lua/onced/*.lua))
+HEADERS := $(BUILD)/lua_bridge.o $(BUILD)/lua_rehearsal.o
+EMBEDDED := $(LUA:lua/onced/%.lua=$(BUILD)/lua_%.o) $(HEADERS)
 
 .PHONY: build check reference test demo soak bench clean deps failpoints asan
 build: $(BUILD)/onced $(BUILD)/libonced.so
@@ -35,9 +37,9 @@ $(BUILD)/%.o: daemon/%.c Makefile | $(BUILD)/.dir
 $(BUILD)/lua_%.o: lua/onced/%.lua | $(BUILD)/.dir
 	luajit -b -g -n $(if $(filter init,$*),onced,onced.$*) $< $@
 
-$(BUILD)/lua_bridge.o: daemon/bridge.h | $(BUILD)/.dir
-	(printf 'return [==[\n'; cat $<; printf ']==]\n') > $(BUILD)/bridge.lua
-	luajit -b -n onced.bridge $(BUILD)/bridge.lua $@
+$(HEADERS): $(BUILD)/lua_%.o: daemon/%.h | $(BUILD)/.dir
+	(printf 'return [==[\n'; cat $<; printf ']==]\n') > $(BUILD)/$*.lua
+	luajit -b -n onced.$* $(BUILD)/$*.lua $@
 
 $(BUILD)/.dir:
 	mkdir -p $(@D) && touch $@

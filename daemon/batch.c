@@ -256,6 +256,39 @@ static int headers_parse(struct batch *batch, rd_kafka_message_t *message, struc
     return 0;
 }
 
+// Into the arena, with a terminator behind it.
+static int bytes_copy(struct batch *batch, const char **data, int32_t size)
+{
+    char *copy = size >= 0 ? batch_alloc(batch, (size_t)size + 1) : NULL;
+    if (copy) {
+        memcpy(copy, *data, (size_t)size);
+        copy[size] = 0;
+    }
+    *data = copy;
+    return size < 0 || copy ? 0 : -1;
+}
+
+enum verdict batch_put(struct batch *batch, const struct onced_record *record, const struct onced_header *headers, int32_t header_count,
+                       struct err *e)
+{
+    struct onced_record r = *record;
+    struct onced_header *list = batch_alloc(batch, (size_t)header_count * sizeof *list);
+    int32_t index = batch->lent.record_count;
+    int failed = !list || bytes_copy(batch, &r.key_data, r.key_size) || bytes_copy(batch, &r.value_data, r.value_size) ||
+                 (index == batch->record_capacity && records_grow(batch)) || (index >= batch->headers_capacity && headers_make(batch));
+    for (int32_t i = 0; i < header_count && !failed; i++) {
+        list[i] = headers[i];
+        failed = bytes_copy(batch, &list[i].name, list[i].name_size) || bytes_copy(batch, &list[i].data, list[i].data_size);
+    }
+    if (failed)
+        return err_set(e, HALT, 0, "%s: a batch of %d records can't grow", NO_MEMORY, index);
+    batch->headers[index] = (struct batch_headers){.list = list, .count = header_count, .parsed = 1};
+    batch->lent.records[index] = r;
+    batch->lent.record_count++;
+    batch->input_bytes += (r.key_size > 0 ? r.key_size : 0) + (r.value_size > 0 ? r.value_size : 0);
+    return OK;
+}
+
 int onced_record_headers(struct onced_batch *batch, int32_t record, struct onced_header **headers, const char **error)
 {
     struct batch *b = (struct batch *)batch;

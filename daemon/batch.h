@@ -59,6 +59,9 @@ void batch_reset(struct batch *batch);
 // Takes over a consumed message (rd_kafka_message_t): a small one is copied and let go of, a large one is kept. OK or HALT (out of memory;
 // the message stays the caller's).
 enum verdict batch_add(struct batch *batch, void *message, int32_t topic_index, struct err *e);
+// Takes over a copy of a record that no message is behind (a rehearsal's), with its headers. OK or HALT (out of memory).
+enum verdict batch_put(struct batch *batch, const struct onced_record *record, const struct onced_header *headers, int32_t header_count,
+                       struct err *e);
 // The entry of a partition, made when missing; its before and next are then -1.
 struct batch_offset *batch_offset(struct batch *batch, int32_t topic_index, int32_t partition);
 // Lets go of the records from `from` on, which weren't transformed; offsets are the caller's business.

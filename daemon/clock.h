@@ -11,9 +11,6 @@ static inline int64_t clock_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static inline int64_t clock_wall_ms(void) // for record timestamps only
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
+int64_t clock_wall_ms(void); // for record timestamps only
+// The wall clock stands still there, -1: it runs. For rehearsals, whose process has one thread.
+void clock_wall_fix(int64_t ms);

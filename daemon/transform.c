@@ -20,6 +20,7 @@
 #include "failpoint.h"
 #include "failure.h"
 #include "log.h"
+#include "observer.h"
 #include "transform_host.h"
 
 enum {
@@ -220,7 +221,8 @@ int64_t onced_now(void)
 
 void onced_log(int level, const char *text, int64_t size)
 {
-    log_line((enum log_level)level, "%.*s", (int)(size > 4096 ? 4096 : size), text);
+    if (!observer_said(level, text, size))
+        log_line((enum log_level)level, "%.*s", (int)(size > 4096 ? 4096 : size), text);
 }
 
 // A record that is computed again gets the same; two pipelines that read one topic don't share any.
@@ -273,6 +275,7 @@ void onced_record_dropped(struct onced_turn *turn, int32_t reason)
     struct batch *batch = (struct batch *)turn->batch;
     int32_t records = turn->current_last - turn->current;
     outputs_take_back(turn);
+    observer_dropped(turn->current, turn->current_last, ((struct transform *)turn)->stats->series[reason].text);
     batch->dropped += (uint64_t)records;
     must(batch_count(batch, turn->current, reason, records) == 0);
 }
@@ -313,6 +316,7 @@ int onced_record_failed(struct onced_turn *turn, const char *kind, const char *p
     enum config_policy policy = strcmp(kind, "reject") == 0 ? t->pipeline->on_reject : t->pipeline->on_error;
     must(t->halted);
     onced_take_back(turn);
+    observer_failed(turn->current, policy, &failure);
     if (policy == POLICY_DLQ && letters_flood(t))
         return letters_halt(t, &failure, t->halted) != OK;
     if (failure_answer(t->pipeline, batch, turn->current, &failure, t->halted))

@@ -103,3 +103,12 @@ struct onced_header *transform_host_headers(const struct config_pipeline *pipeli
         }
     return headers;
 }
+
+int onced_null(lua_State *L);
+
+// The NULL of light userdata, which Lua alone can't make: for onced.testing, whose state isn't ours, by package.loadlib.
+int onced_null(lua_State *L)
+{
+    lua_pushlightuserdata(L, NULL);
+    return 1;
+}

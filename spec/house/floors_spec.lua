@@ -10,11 +10,11 @@ local ROWS = {
    { "crew" }, -- the workers of a pipeline, and
    { "child" }, -- one of them, as the master sees them
    { "lock", "notify", "backoff" },
-   { "worker" },
+   { "worker", "rehearsal" },
    { "pipeline" },
    { "transaction" }, -- its back half
    { "source", "sink", "transform", "mailbox" },
-   { "failure", "partitions" },
+   { "failure", "partitions", "observer" },
    { "batch", "kafka" },
    { "config" },
    { "interpolate", "settings", "codec" },

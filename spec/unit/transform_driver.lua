@@ -4,7 +4,6 @@ local ffi = require "ffi"
 local lib = require "spec.unit.onced_lib"
 local driver = {}
 
-ffi.cdef "void *realloc(void *, size_t); void *calloc(size_t, size_t); void free(void *);"
 ffi.cdef "int setenv(const char *, const char *, int); int unsetenv(const char *);"
 lib.declare { "err", "log", "arena", "bridge", "batch", "config", "suspects", "stats", "failure", "transform" }
 driver.C = lib.load()
@@ -50,28 +49,17 @@ end
 
 -- record: key, value (nil: null), topic (index, default 0), partition, offset, time, headers ({{name, value}, ...}, value nil: null)
 function driver.add(batch, record)
-  local lent, index = batch.lent, batch.lent.record_count
-  if index == batch.record_capacity then
-    local capacity = math.max(64, index * 2)
-    lent.records = ffi.cast("struct onced_record *", ffi.C.realloc(lent.records, capacity * ffi.sizeof "struct onced_record"))
-    batch.headers = ffi.cast("struct batch_headers *", ffi.C.realloc(batch.headers, capacity * ffi.sizeof "struct batch_headers"))
-    ffi.fill(batch.headers + index, (capacity - index) * ffi.sizeof "struct batch_headers")
-    batch.record_capacity, batch.headers_capacity = capacity, capacity
-  end
-  local r = lent.records[index]
+  local headers = record.headers or {}
+  local r, list = ffi.new "struct onced_record", ffi.new("struct onced_header[?]", #headers + 1)
   r.key_data, r.key_size = bytes(batch, record.key)
   r.value_data, r.value_size = bytes(batch, record.value)
-  r.at, r.time = record.offset or index, record.time or 1700000000000
-  r.topic_index, r.partition, r.message = record.topic or 0, record.partition or 0, nil
-  if record.headers then
-    local list = array(batch, "struct onced_header", #record.headers)
-    for i, pair in ipairs(record.headers) do
-      list[i - 1].name, list[i - 1].name_size = bytes(batch, pair[1])
-      list[i - 1].data, list[i - 1].data_size = bytes(batch, pair[2])
-    end
-    batch.headers[index] = { list, #record.headers, 1 }
+  r.at, r.time = record.offset or batch.lent.record_count, record.time or 1700000000000
+  r.topic_index, r.partition = record.topic or 0, record.partition or 0
+  for i, pair in ipairs(headers) do
+    list[i - 1].name, list[i - 1].name_size = bytes(batch, pair[1])
+    list[i - 1].data, list[i - 1].data_size = bytes(batch, pair[2])
   end
-  lent.record_count = index + 1
+  assert(C.batch_put(batch, r, list, #headers, ffi.new "struct err") == C.OK)
 end
 
 function driver.free_batch(batch)
