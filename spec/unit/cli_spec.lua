@@ -23,9 +23,9 @@ describe("the command line", function()
       for _, arguments in ipairs { "--help", "-h", "help" } do
          local code, out, err = onced(arguments)
          assert.same({ 0, "" }, { code, err })
-         for _, command in ipairs { "run", "check", "version" } do assert.matches("\n  " .. command .. " ", out) end
+         for _, command in ipairs { "run", "check", "test", "version" } do assert.matches("\n  " .. command .. " ", out) end
       end
-      for _, command in ipairs { "run", "check", "version" } do
+      for _, command in ipairs { "run", "check", "test", "version" } do
          for _, arguments in ipairs { command .. " --help", command .. " -h", command .. " nosuch.yaml -h", "help " .. command } do
             local code, out, err = onced(arguments)
             assert.same({ 0, "" }, { code, err })
@@ -144,5 +144,54 @@ describe("check", function()
       check "while true do end\n"
       -- [o]: the shell that runs pgrep has the pattern in its own command line
       assert.equal("", io.popen("pgrep -f '[o]nced check .*config-" .. require "ffi".C.getpid() .. "/' | head -1"):read "*a")
+   end)
+
+   describe("test", function()
+      local runtime = os.getenv "ONCED_RUNTIME" -- busted's luajit isn't sanitized
+      local environment = runtime and "LD_PRELOAD=" .. runtime or nil
+
+      local function write(expected)
+         return driver.write { ["t.yaml"] = yaml, ["t.lua"] = "return function(r) return r end", ["t_spec.lua"] = ([[
+            describe("t", function()
+               it("passes", function()
+                  assert.equal("%s", require("onced.testing").load("t.yaml"):run({ value = "a" }).sent.default[1].value)
+               end)
+               it("is left out", function() end)
+            end)]]):format(expected) }
+      end
+
+      it("runs the specs of a folder, of a pipeline, or those it is given", function()
+         local paths = write "a"
+         for _, path in ipairs { paths["t.yaml"]:match "^(.*)/", paths["t.yaml"], paths["t_spec.lua"] } do
+            local code, out, err = onced("test " .. path, environment)
+            assert.same({ 0, "" }, { code, err })
+            assert.matches("2 successes / 0 failures / 0 errors", out, 1, true)
+         end
+         local _, out = onced("test --filter=passes " .. paths["t.yaml"], environment)
+         assert.matches("1 success / 0 failures", out, 1, true)
+      end)
+
+      it("fails when a spec fails", function()
+         local code, out = onced("test " .. write("b")["t.yaml"], environment)
+         assert.equal(1, code)
+         assert.matches("1 success / 1 failure / 0 errors", out, 1, true)
+      end)
+
+      it("says what isn't there", function()
+         local paths = driver.write { ["u.yaml"] = yaml }
+         for path, text in pairs { [paths["u.yaml"]] = "there is no spec " .. paths["u.yaml"]:gsub("%.yaml", "_spec.lua"),
+            ["build/spec/nosuch"] = "there is no build/spec/nosuch", ["daemon"] = "there is no spec (NAME_spec.lua) in daemon" } do
+            local code, _, err = onced("test " .. path)
+            assert.same({ 66, "onced: " .. text .. "\n" }, { code, err })
+         end
+      end)
+
+      it("prints the line that installs busted", function()
+         local path = driver.write { luajit = "", timeout = "" }.luajit:match "^(.*)/"
+         os.execute(("ln -sf $(command -v timeout) $(command -v luajit) %s/"):format(path))
+         local code, out, err = onced("test " .. write("a")["t.yaml"], "PATH=" .. path)
+         assert.same({ 69, "" }, { code, out })
+         assert.matches("\n  apt-get install lua-busted luajit\n", err, 1, true)
+      end)
    end)
 end)
