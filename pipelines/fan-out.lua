@@ -1,4 +1,5 @@
 -- Values look like "eu:17"; what has no known region goes to "other". The audit gets where a record came from and how it begins.
+---@type onced.Transform
 local M = {}
 
 local known = { eu = true, us = true }

@@ -1,6 +1,7 @@
 -- Puts a prefix before each value; an empty value is rejected, a tombstone passes as it is.
 local onced = require "onced"
 
+---@type onced.Transform
 local M = { params = { prefix = { type = "string", required = true } } }
 
 local prefix
