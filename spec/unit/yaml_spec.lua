@@ -27,7 +27,7 @@ end)
 describe("values with units", function()
    local function duration(text) return value(C.scalar_duration, "int64_t", text) end
    local function size(text) return value(C.scalar_size, "int64_t", text) end
-   local function time(text) return value(function(t, out) return C.scalar_time(t, out) end, "int64_t", text) end
+   local function time(text) return value(C.scalar_time, "int64_t", text) end
 
    it("are durations", function()
       assert.same({ 100, 10000, 60000, 7200000, 0, 0 },
