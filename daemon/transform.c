@@ -463,7 +463,7 @@ enum verdict transform_run(struct transform *t, struct batch *batch, int32_t cou
         int32_t left = end - batch->transformed, slice = slice_innocent(t, batch, left < t->slice ? left : t->slice, &suspect);
         int64_t before = now;
         window_turn(t, now);
-        verdict = slice == 0 ? suspect_run(t, batch, suspect, e) : slice_run(t, batch, slice, e);
+        verdict = suspect && slice == 0 ? suspect_run(t, batch, suspect, e) : slice_run(t, batch, slice, e);
         now = clock_ms();
         slice_adapt(t, slice, now - before);
     }
