@@ -56,29 +56,30 @@ static uint64_t mixed(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static uint64_t word_at(const char *p, size_t size)
+// The next up to eight bytes; `most` of them may be read.
+static inline uint64_t word_at(const char *p, size_t size, size_t most)
 {
     uint64_t word = 0;
-    uint32_t low, high;
-    if (size >= 8) {
-        memcpy(&word, p, 8);
-    } else if (size >= 4) {
-        memcpy(&low, p, 4);
-        memcpy(&high, p + size - 4, 4);
-        word = (uint64_t)high << 32 | low;
-    } else if (size > 0) {
-        word = (uint64_t)(unsigned char)p[0] << 16 | (uint64_t)(unsigned char)p[size / 2] << 8 | (unsigned char)p[size - 1];
+    if (size >= 8 || most < 8) {
+        memcpy(&word, p, size < 8 ? size : 8);
+        return le64toh(word);
     }
-    return word;
+    memcpy(&word, p, 8);
+    return le64toh(word) & ((1ull << 8 * size) - 1);
+}
+
+static inline uint32_t name_hash(const struct json_document *document, uint32_t object, const char *name, size_t size, size_t most)
+{
+    const uint64_t odd = 0x9E3779B97F4A7C15;
+    uint64_t h = document->seed ^ ((uint64_t)object << 32 | size);
+    for (; size > 8; name += 8, size -= 8, most -= 8)
+        h = mixed(h ^ word_at(name, 8, 8), odd);
+    return (uint32_t)mixed(h ^ word_at(name, size, most), odd);
 }
 
 uint32_t json_hash(const struct json_document *document, uint32_t object, const char *name, size_t size)
 {
-    const uint64_t odd = 0x9E3779B97F4A7C15;
-    uint64_t h = document->seed ^ ((uint64_t)object << 32 | size);
-    for (; size > 8; name += 8, size -= 8)
-        h = mixed(h ^ word_at(name, 8), odd);
-    return (uint32_t)mixed(h ^ word_at(name, size), odd);
+    return name_hash(document, object, name, size, size);
 }
 
 static int name_is(struct json_document *d, uint32_t key, const char *name, size_t size)
@@ -136,6 +137,7 @@ static int key_note(struct reader *r, uint32_t key, const char *name, size_t siz
 {
     struct json_document *d = r->document;
     uint32_t object = (uint32_t)r->open;
+    size_t most = (size_t)(r->end - name);
     if (2 * d->key_count >= d->slot_count && slots_grow(d))
         return -1;
     if (r->nodes[key].flags & JSON_ESCAPED) {
@@ -143,9 +145,9 @@ static int key_note(struct reader *r, uint32_t key, const char *name, size_t siz
         if (json_unescape(&d->scratch, name, size))
             return json_fail(d, "out of memory", -1);
         name = d->scratch.data;
-        size = (size_t)d->scratch.size;
+        size = most = (size_t)d->scratch.size;
     }
-    uint32_t hash = json_hash(d, object, name, size);
+    uint32_t hash = name_hash(d, object, name, size, most);
     struct json_slot *slot = slot_find(d, object, hash, name, size);
     if (slot->stamp == d->stamp)
         return json_fail(d, "duplicate key", r->nodes[key].at);

@@ -4,6 +4,9 @@
 #include <endian.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "bridge.h"
 
@@ -13,6 +16,17 @@ char *json_buffer_room(struct onced_json_buffer *buffer, size_t more);
 // The first byte that isn't plain: a quote, a backslash, a control character, or one from 0x80 on; `end` when all are.
 static inline const char *json_plain_end(const char *p, const char *end)
 {
+#ifdef __SSE2__
+    for (; end - p >= 16; p += 16) {
+        const __m128i bytes = _mm_loadu_si128((const __m128i *)p);
+        // Signed: what is beyond ASCII is below 0x20 as well.
+        unsigned found = (unsigned)_mm_movemask_epi8(
+            _mm_or_si128(_mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20)),
+                         _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')))));
+        if (found)
+            return p + __builtin_ctz(found);
+    }
+#endif
     const uint64_t ones = 0x0101010101010101, highs = 0x8080808080808080;
     for (; end - p >= 8; p += 8) {
         uint64_t word, quote, slash;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What an edit of two fields costs: open, get a number, set two fields, compose. Prints nanoseconds of CPU time for each of the steps,
-// medians of many rounds over different documents of about 100 bytes and 1 KiB; and the least of the whole, for the machine may be
-// shared. usage: json [ROUNDS]
+// medians of many rounds over different documents of about 100 bytes (small), 1 KiB with some 50 nested keys and short values (dense) and
+// 1 KiB of 30 fields (flat); and the least of the whole, for the machine may be shared. usage: json [ROUNDS]
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +31,7 @@ static int order_small(char *to)
 }
 
 // An order of a shop: nested, with arrays, escapes, letters beyond ASCII, integers beyond 2^53.
-static int order_large(char *to)
+static int order_dense(char *to)
 {
     char *p = to;
     uint64_t r = next_random();
@@ -54,6 +54,19 @@ static int order_large(char *to)
     p += sprintf(p, "\"note\":\"ring twice \\u263a, leave \\\"behind\\\" the door\\\\gate\\n\",\"flags\":[true,false,null],\"meta\":{},");
     p += sprintf(p, "\"trace\":{\"source\":\"shop-%u\",\"host\":\"node-%u.example.org\",\"span\":%llu}}", (unsigned)r % 9, (unsigned)r % 99,
                  (unsigned long long)next_random() >> 1);
+    return (int)(p - to);
+}
+
+static int order_flat(char *to)
+{
+    char *p = to;
+    p += sprintf(p, "{\"id\":%u,\"status\":\"new\",\"total\":%u.%02u,\"vip\":true,\"note\":null", (unsigned)next_random(),
+                 (unsigned)next_random() % 1000, (unsigned)next_random() % 100);
+    for (int i = 0; i < 20; i++)
+        p += sprintf(p, ",\"field_%02d\":\"%016llx%08x\"", i, (unsigned long long)next_random(), (unsigned)next_random());
+    for (int i = 0; i < 5; i++)
+        p += sprintf(p, ",\"number_%d\":%u", i, (unsigned)next_random());
+    p += sprintf(p, "}");
     return (int)(p - to);
 }
 
@@ -111,17 +124,21 @@ int main(int argc, char **argv)
 {
     int rounds = argc > 1 ? atoi(argv[1]) : ROUNDS;
     struct onced_json *json = onced_json_new();
-    for (int large = 0; large < 2; large++) {
+    static const struct {
+        const char *name;
+        int (*make)(char *to);
+    } kinds[] = {{"small", order_small}, {"dense", order_dense}, {"flat", order_flat}};
+    for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {
         double bytes = 0;
         struct took took[4];
         for (int i = 0; i < DOCUMENTS; i++)
-            bytes += (double)(sizes[i] = large ? order_large(texts[i]) : order_small(texts[i]));
+            bytes += (double)(sizes[i] = kinds[kind].make(texts[i]));
         measure(json, 3, rounds); // warm
         for (int steps = 0; steps < 4; steps++)
             took[steps] = measure(json, steps, rounds);
-        printf("%5.0f bytes: open %4.0f, get %3.0f, set two %3.0f, compose %3.0f; in all %4.0f ns, at least %.0f\n", bytes / DOCUMENTS,
-               took[0].median, took[1].median - took[0].median, took[2].median - took[1].median, took[3].median - took[2].median,
-               took[3].median, took[3].least);
+        printf("%s, %4.0f bytes: open %4.0f, get %3.0f, set two %3.0f, compose %3.0f; in all %4.0f ns, at least %.0f\n", kinds[kind].name,
+               bytes / DOCUMENTS, took[0].median, took[1].median - took[0].median, took[2].median - took[1].median,
+               took[3].median - took[2].median, took[3].median, took[3].least);
     }
     onced_json_free(json);
     return 0;
