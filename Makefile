@@ -34,6 +34,9 @@ $(BUILD)/libonced.so: $(filter-out $(BUILD)/main.o,$(OBJECTS)) $(EMBEDDED)
 $(BUILD)/%.o: daemon/%.c Makefile | $(BUILD)/.dir
 	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
+# `onced new` writes the examples.
+$(BUILD)/command_new.o: $(foreach name,map filter route split,$(wildcard pipelines/$(name).* pipelines/$(name)_spec.lua))
+
 $(BUILD)/lua_%.o: lua/onced/%.lua | $(BUILD)/.dir
 	luajit -b -g -n $(if $(filter init,$*),onced,onced.$*) $< $@
 

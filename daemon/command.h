@@ -24,7 +24,8 @@ struct command {
     int (*run)(struct arguments *arguments);
 };
 
-extern const struct command command_check, command_completion, command_config, command_run, command_schema, command_test, command_version;
+extern const struct command command_check, command_completion, command_config, command_new, command_run, command_schema, command_test,
+    command_try, command_version;
 
 extern const struct command *const command_list[]; // cli.c: all, in the order of the help; ends with NULL
 

@@ -131,16 +131,15 @@ static void config_read(struct rehearsal *r, const struct config_request *reques
         r->lent.problem = "the name must be that of one pipeline file";
 }
 
-struct onced_rehearsal *onced_rehearsal_new(const char *pipeline_file, const char *service_file)
+struct onced_rehearsal *rehearsal_new(const struct config_request *request)
 {
     struct rehearsal *r = calloc(1, sizeof *r);
-    struct config_request request = {.service_file = service_file, .pipelines = &pipeline_file, .pipeline_count = 1, .brokers_optional = 1};
     must(r && (r->batch = batch_new()) && (r->stats = stats_new()));
     r->observer = (struct observer){.said = said, .dropped = dropped, .failed = failed};
     r->lent.batch = &r->batch->lent;
     r->lent.now_ms = -1;
     log_init(LOG_LEVEL_ERROR); // what the log would say of records is noted
-    config_read(r, &request);
+    config_read(r, request);
     if (r->lent.problem)
         return &r->lent;
     r->pipeline = r->config->pipelines[0];
@@ -152,6 +151,17 @@ struct onced_rehearsal *onced_rehearsal_new(const char *pipeline_file, const cha
     r->lent.input_count = r->pipeline.input.topic_count;
     topics_fill(r);
     return &r->lent;
+}
+
+struct onced_rehearsal *onced_rehearsal_new(const char *pipeline_file, const char *service_file)
+{
+    struct config_request request = {.service_file = service_file, .pipelines = &pipeline_file, .pipeline_count = 1, .brokers_optional = 1};
+    return rehearsal_new(&request);
+}
+
+const struct config_pipeline *rehearsal_pipeline(const struct onced_rehearsal *lent)
+{
+    return &((const struct rehearsal *)lent)->pipeline;
 }
 
 int onced_rehearsal_start(struct onced_rehearsal *lent, const char *params_json, const char *data_json, int64_t data_size)

@@ -38,6 +38,12 @@ struct onced_rehearsal {
 
 // Reads and checks a pipeline file as the daemon does; no brokers need be known. Never NULL; `problem` isn't NULL: it can't be started.
 struct onced_rehearsal *onced_rehearsal_new(const char *pipeline_file, const char *service_file);
+// The same for a command, whose request must name one pipeline file.
+struct config_request;
+struct onced_rehearsal *rehearsal_new(const struct config_request *request);
+// Of a rehearsal without `problem`: what the file says, valid as long as the rehearsal.
+struct config_pipeline;
+const struct config_pipeline *rehearsal_pipeline(const struct onced_rehearsal *rehearsal);
 // Loads the script and runs its init with this data and these params. Started before: that one's close runs first. 0, or -1 with problem.
 int onced_rehearsal_start(struct onced_rehearsal *rehearsal, const char *params_json, const char *data_json, int64_t data_size);
 // Lets go of the last run's records, outputs and notes.

@@ -17,7 +17,7 @@ describe("filter", function()
   end)
 
   it("halts over what isn't JSON: nobody said what to do with it", function()
-    assert.matches("filter.lua:8: invalid JSON", p:run({ value = "total: 100" }).halt)
+    assert.matches("filter.lua:8: invalid JSON", p:run({ value = "total: 100" }).halt, 1, true)
   end)
 
   it("takes its limit from params", function()

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+// A look at a topic, for `onced try`: committed records of a partition, read without a group, so that nothing is moved and nothing
+// committed.
+#pragma once
+#include <stdint.h>
+
+#include "bridge.h"
+#include "config.h"
+
+struct source_sample {
+    const char *topic;
+    struct onced_record record;
+    const struct onced_header *headers;
+    int32_t header_count;
+};
+
+struct source_sample_request {
+    const char *topic;
+    int32_t partition;
+    int64_t offset; // -1: the last `most`
+    int64_t most;   // records
+};
+
+// Calls `take`, whose sample is valid during the call, for each record, up to the partition's present end or until it answers non-zero.
+// OK; or RETRY: the brokers don't answer, there is no such topic, partition or offset.
+enum verdict source_sample_read(const struct config_pipeline *pipeline, const struct source_sample_request *request,
+                                int (*take)(void *opaque, const struct source_sample *sample), void *opaque, struct err *e);
