@@ -1,4 +1,5 @@
 -- Faults by script are in the test build only; and its header lists exactly those that there are.
+local process = require "spec.support.process"
 local tree = require "spec.house.tree"
 
 local SWITCHES = { "ONCED_FAILPOINT", "ONCED_GUARD_OFF" }
@@ -35,8 +36,7 @@ local function known(array)
 end
 
 local function make(target)
-   local status = os.execute("make -s " .. target .. " >&2")
-   assert.is_true(status == 0 or status == true, "make " .. target)
+   assert.equal(0, process.shell("make -s " .. target .. " >&2"), "make " .. target)
 end
 
 describe("failpoints", function()

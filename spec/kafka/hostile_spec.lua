@@ -132,7 +132,7 @@ describe("a hostile script", function()
          file:close()
       end
       write(source, "int crash(void *L)\n{\n    (void)L;\n    return *(volatile int *)0;\n}\n")
-      assert.are.equal(0, os.execute(("%s -shared -fPIC -o %s %s"):format(os.getenv "CC" or "cc", library, source)))
+      assert.are.equal(0, process.shell(("%s -shared -fPIC -o %s %s"):format(os.getenv "CC" or "cc", library, source)))
       write(d.dir .. "/crash.lua", ([[
          local crash = assert(package.loadlib("%s", "crash"))
          return function(r)

@@ -15,7 +15,7 @@ Stage.__index = Stage
 -- options of cluster.start; true if the cluster is somebody else's (ONCED_BROKERS).
 function Stage:open(options)
    process.build "support" -- everything at once: one wait, one place for what is missing
-   if os.execute(("cp build/onced %s/onced.binary"):format(self.dir)) ~= 0 then error("build/onced isn't there: make build", 0) end
+   if process.shell(("cp build/onced %s/onced.binary"):format(self.dir)) ~= 0 then error("build/onced isn't there: make build", 0) end
    options = options or {}
    options.dir = self.dir .. "/kafka"
    self.cluster = cluster.start(options)

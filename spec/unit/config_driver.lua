@@ -3,6 +3,7 @@
 -- own text: no second copy of a declaration.
 local ffi = require "ffi"
 local lib = require "spec.unit.onced_lib"
+local process = require "spec.support.process"
 
 local driver = {}
 
@@ -90,7 +91,7 @@ end
 -- Runs the binary with a shell's words after its name, and variables before it. Returns the exit code, standard output and error.
 function driver.onced(arguments, environment)
    local paths = driver.write { out = "", err = "" }
-   local code = os.execute(("env -u ONCED_BROKERS -u ONCED_INSTANCE %s timeout 30 %s %s >%s 2>%s </dev/null")
+   local code = process.shell(("env -u ONCED_BROKERS -u ONCED_INSTANCE %s timeout 30 %s %s >%s 2>%s </dev/null")
       :format(environment or "", lib.binary, arguments, paths.out, paths.err))
    local function read(path)
       local file = assert(io.open(path))
@@ -98,7 +99,7 @@ function driver.onced(arguments, environment)
       file:close()
       return text
    end
-   return code > 255 and code / 256 or code, read(paths.out), read(paths.err)
+   return code, read(paths.out), read(paths.err)
 end
 
 -- A sound pipeline file, with lines of one's own after it; `change` is {pattern, replacement} pairs.

@@ -9,7 +9,7 @@ local process = require "spec.support.process"
 
 -- Before the library, so that back asks the stubs.
 local STUB = "build/spec/libmock_stubs.so"
-assert(os.execute(("mkdir -p build/spec && env -u LD_PRELOAD %s -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -fPIC -shared -pthread " ..
+assert(process.shell(("mkdir -p build/spec && env -u LD_PRELOAD %s -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -fPIC -shared -pthread " ..
    "-Idaemon -o %s.%d spec/unit/group_stub.c spec/unit/calls_stub.c -lrdkafka -ldl && mv %s.%d %s"):format(os.getenv "CC" or "cc", STUB, process.self(), STUB,
    process.self(), STUB)) == 0, "can't build " .. STUB)
 local stub = ffi.load("./" .. STUB, true)

@@ -31,7 +31,7 @@ describe("the sanitized run", function()
          local file = assert(io.open(base .. ".c", "w"))
          file:write("#include <stdlib.h>\n#include <string.h>\n" .. source .. "\n")
          file:close()
-         assert.equal(0, os.execute(("env -u LD_PRELOAD gcc -shared -fPIC -O0 -w -fsanitize=%s -o %s.so %s.c"):format(sanitizers(), base, base)))
+         assert.equal(0, process.shell(("env -u LD_PRELOAD gcc -shared -fPIC -O0 -w -fsanitize=%s -o %s.so %s.c"):format(sanitizers(), base, base)))
          local _, out = process.run({ "sh", "-c", 'exec luajit -e "$0" 2>&1',
             ('local f = require "ffi"; f.cdef "int fault(int);"; f.load("./%s.so").fault(0)'):format(base) },
             { env = { LD_PRELOAD = runtime, ASAN_OPTIONS = "detect_leaks=0", UBSAN_OPTIONS = "print_stacktrace=0" } })

@@ -64,7 +64,9 @@ describe("output topics", function()
    end)
 
    it("one that is refused: RETRY, with the reason", function()
+      -- Known before: librdkafka below 2.10.0 dies of the partitions that the mock sends with the error (issue 4907); brokers send none.
       new { "closed" }
+      assert.equal(C.OK, metadata())
       C.rd_kafka_mock_topic_set_error(c.handle, "closed", 29)
       assert.equal(C.RETRY, metadata())
       assert.matches("^output topic closed: .*authorization", ffi.string(e.text))

@@ -20,8 +20,7 @@ function driver.binary()
       for _, part in ipairs(PARTS) do sources = sources .. " daemon/" .. part .. ".c" end
       local command = ("mkdir -p build && %s %s %s -o %s %s"):format(os.getenv "CC" or "cc", FLAGS,
          sanitize and "-fsanitize=" .. sanitize or "", out, sources)
-      local status = os.execute(command)
-      if status ~= 0 and status ~= true then error("can't build " .. out, 0) end
+      if process.shell(command) ~= 0 then error("can't build " .. out, 0) end
       binary = "./" .. out
    end
    return binary

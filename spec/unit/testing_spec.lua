@@ -12,7 +12,7 @@ local function load(script, options)
    options = options or {}
    number = number + 1
    local dir = ("%s/%d"):format(folder, number)
-   assert(os.execute("mkdir -p " .. dir) == 0)
+   assert(os.execute("mkdir -p " .. dir))
    local files = { ["shop.lua"] = script, ["shop.yaml"] = ("version: 1\ninput: {topics: %s}\ntransform: {script: shop.lua%s}\noutputs: {%s}\n%s\n")
       :format(options.input or "[orders]", options.transform or "", options.outputs or "default: {topic: plain}", options.yaml or "") }
    for name, text in pairs(options.files or {}) do files[name] = text end
@@ -290,7 +290,7 @@ describe("onced.testing", function()
 
    it("finds a pipeline file beside the spec", function()
       local dir = ("%s/beside"):format(folder)
-      assert(os.execute("mkdir -p " .. dir) == 0)
+      assert(os.execute("mkdir -p " .. dir))
       for name, text in pairs { ["a.yaml"] = "version: 1\ninput: {topics: [a]}\ntransform: {script: a.lua}\noutputs: {default: {topic: b}}\n",
          ["a.lua"] = "return function(rec) return rec end", ["ask.lua"] = 'local p = require("onced.testing").load("a.yaml") return p' } do
          local file = assert(io.open(dir .. "/" .. name, "w"))

@@ -10,7 +10,7 @@ local function build(name, flags)
    local command = ("mkdir -p build/spec && %s -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -pthread -fsanitize=thread %s -Idaemon -o %s " ..
       "spec/unit/threads_driver.c"):format(os.getenv "CC" or "gcc", flags, binary)
    for _, part in ipairs(PARTS) do command = command .. " daemon/" .. part .. ".c" end
-   assert(os.execute(command .. " -lrdkafka") == 0, "can't build " .. binary)
+   assert(process.shell(command .. " -lrdkafka") == 0, "can't build " .. binary)
    return binary
 end
 

@@ -2,6 +2,7 @@
 -- Batches and transforms for specs, without Kafka: the C structs are declared from the headers themselves, records have no message.
 local ffi = require "ffi"
 local lib = require "spec.unit.onced_lib"
+local process = require "spec.support.process"
 local driver = {}
 
 ffi.cdef "int setenv(const char *, const char *, int); int unsetenv(const char *);"
@@ -121,7 +122,7 @@ function driver.pipeline(script, options)
   options = options or {}
   local folder = os.tmpname()
   os.remove(folder)
-  assert(os.execute("mkdir " .. folder) == 0)
+  assert(process.shell("mkdir " .. folder) == 0)
   local files = options.files or {}
   files["orders.lua"] = script
   for name, text in pairs(files) do

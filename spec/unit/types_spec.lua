@@ -72,7 +72,7 @@ describe("the types for editors", function()
    local text, testing_text = tree.read "lua/types/onced.lua", tree.read "lua/types/onced/testing.lua"
 
    local function write(params)
-      assert(os.execute("mkdir -p " .. folder) == 0)
+      assert(os.execute("mkdir -p " .. folder))
       tree.write(folder .. "/ask.lua", ASK:format(params))
       tree.write(folder .. "/ask.yaml", "version: 1\ninput: {topics: [a]}\ntransform: {script: ask.lua}\noutputs: {default: {topic: b}}\n")
       return folder .. "/ask.yaml"
