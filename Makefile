@@ -22,7 +22,7 @@ LUA := $(filter-out lua/onced/testing.lua,$(wildcard lua/onced/*.lua))
 HEADERS := $(BUILD)/lua_bridge.o $(BUILD)/lua_rehearsal.o
 EMBEDDED := $(LUA:lua/onced/%.lua=$(BUILD)/lua_%.o) $(HEADERS)
 
-.PHONY: build check reference test demo soak bench clean deps failpoints asan
+.PHONY: build check reference test demo soak bench install uninstall clean deps failpoints asan
 build: $(BUILD)/onced $(BUILD)/libonced.so
 
 $(BUILD)/onced: $(OBJECTS) $(EMBEDDED)
@@ -83,6 +83,32 @@ soak: deps
 bench: deps
 	@$(MAKE) --no-print-directory build support
 	@spec/bench/run
+
+# Into DESTDIR, the configuration into /etc: it is the user's, so what is there already stays, and uninstall leaves it.
+PREFIX ?= /usr/local
+MAN := $(addprefix $(BUILD)/,onced.1 onced.yaml.5 onced-pipeline.5)
+root := $(DESTDIR)$(PREFIX)
+
+$(MAN): $(BUILD)/%: conf/man.lua conf/onced.yaml pipelines/map.yaml daemon/settings.h $(BUILD)/onced $(BUILD)/libonced.so
+	luajit conf/man.lua $* $(BUILD)/onced $(abspath $(BUILD))/libonced.so >$@.new && mv $@.new $@
+
+install: build $(MAN)
+	install -D -m 755 -t $(root)/bin $(BUILD)/onced
+	install -D -m 644 -t $(root)/lib/onced $(BUILD)/libonced.so
+	install -D -m 644 -t $(root)/share/man/man1 $(filter %.1,$(MAN))
+	install -D -m 644 -t $(root)/share/man/man5 $(filter %.5,$(MAN))
+	install -D -m 644 -t $(root)/share/doc/onced README.md LICENSE conf/onced.yaml
+	install -D -m 644 -t $(root)/share/doc/onced/examples pipelines/*
+	install -D -m 644 conf/onced.sysusers $(root)/lib/sysusers.d/onced.conf
+	install -D -m 644 -t $(root)/lib/systemd/system conf/onced.service
+	sed -i 's,/usr/local,$(PREFIX),' $(root)/lib/systemd/system/onced.service
+	install -d $(DESTDIR)/etc/onced/pipelines.d
+	[ -e $(DESTDIR)/etc/onced/onced.yaml ] || install -m 644 -t $(DESTDIR)/etc/onced conf/onced.yaml
+
+uninstall:
+	rm -rf $(root)/lib/onced $(root)/share/doc/onced
+	rm -f $(root)/bin/onced $(root)/lib/sysusers.d/onced.conf $(root)/lib/systemd/system/onced.service
+	rm -f $(foreach page,$(notdir $(MAN)),$(root)/share/man/man$(patsubst .%,%,$(suffix $(page)))/$(page))
 
 clean:
 	rm -rf build
