@@ -89,16 +89,22 @@ PREFIX ?= /usr/local
 MAN := $(addprefix $(BUILD)/,onced.1 onced.yaml.5 onced-pipeline.5)
 root := $(DESTDIR)$(PREFIX)
 
-$(MAN): $(BUILD)/%: conf/man.lua conf/onced.yaml pipelines/map.yaml daemon/settings.h $(BUILD)/onced $(BUILD)/libonced.so
-	luajit conf/man.lua $* $(BUILD)/onced $(abspath $(BUILD))/libonced.so >$@.new && mv $@.new $@
+$(MAN): $(BUILD)/%: conf/man.lua conf/onced.yaml pipelines/map.yaml $(BUILD)/onced
+	luajit conf/man.lua $* $(BUILD)/onced >$@.new && mv $@.new $@
 
 install: build $(MAN)
 	install -D -m 755 -t $(root)/bin $(BUILD)/onced
 	install -D -m 644 -t $(root)/lib/onced $(BUILD)/libonced.so
+	install -D -m 644 -t $(root)/share/onced/lua/onced lua/onced/testing.lua
+	install -D -m 644 -t $(root)/share/onced/types lua/types/onced.lua
+	install -D -m 644 -t $(root)/share/onced/types/onced lua/types/onced/*
+	install -D -m 644 -t $(root)/share/onced/schema conf/schema/*
 	install -D -m 644 -t $(root)/share/man/man1 $(filter %.1,$(MAN))
 	install -D -m 644 -t $(root)/share/man/man5 $(filter %.5,$(MAN))
-	install -D -m 644 -t $(root)/share/doc/onced README.md LICENSE conf/onced.yaml
+	install -D -m 644 -t $(root)/share/doc/onced README.md LICENSE conf/onced.yaml conf/reference.md
 	install -D -m 644 -t $(root)/share/doc/onced/examples pipelines/*
+	install -d $(root)/share/bash-completion/completions
+	$(BUILD)/onced completion bash >$(root)/share/bash-completion/completions/onced
 	install -D -m 644 conf/onced.sysusers $(root)/lib/sysusers.d/onced.conf
 	install -D -m 644 -t $(root)/lib/systemd/system conf/onced.service
 	sed -i 's,/usr/local,$(PREFIX),' $(root)/lib/systemd/system/onced.service
@@ -106,8 +112,8 @@ install: build $(MAN)
 	[ -e $(DESTDIR)/etc/onced/onced.yaml ] || install -m 644 -t $(DESTDIR)/etc/onced conf/onced.yaml
 
 uninstall:
-	rm -rf $(root)/lib/onced $(root)/share/doc/onced
-	rm -f $(root)/bin/onced $(root)/lib/sysusers.d/onced.conf $(root)/lib/systemd/system/onced.service
+	rm -rf $(addprefix $(root)/,lib/onced share/onced share/doc/onced)
+	rm -f $(addprefix $(root)/,bin/onced lib/sysusers.d/onced.conf lib/systemd/system/onced.service share/bash-completion/completions/onced)
 	rm -f $(foreach page,$(notdir $(MAN)),$(root)/share/man/man$(patsubst .%,%,$(suffix $(page)))/$(page))
 
 clean:

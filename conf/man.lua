@@ -1,14 +1,5 @@
--- Writes a man page: luajit conf/man.lua PAGE ONCED LIBONCED, from the repository's root. onced.1 is what `onced --help` and the help of
--- each command say, onced.yaml.5 and onced-pipeline.5 the tables of daemon/settings.c: a page can't say what the program doesn't know.
-local ffi = require "ffi"
-
-local function read(path)
-   local file = assert(io.open(path))
-   local text = file:read "*a"
-   file:close()
-   return text
-end
-
+-- Writes a man page: luajit conf/man.lua PAGE ONCED, from the repository's root. onced.1 is what `onced --help` and the help of each
+-- command say, onced.yaml.5 and onced-pipeline.5 what `onced schema` says of the keys: a page can't say what the program doesn't know.
 local function output_of(command)
    local pipe = assert(io.popen(command))
    local text = pipe:read "*a"
@@ -49,50 +40,36 @@ local function commands(onced)
 end
 
 -- --- the files --------------------------------------------------------------------------------------------------------------------
-local UNITS = {
-   SETTING_DURATION = { { 3600000, "h" }, { 60000, "m" }, { 1000, "s" }, { 1, "ms" } },
-   SETTING_SIZE = { { 2 ^ 30, "GiB" }, { 2 ^ 20, "MiB" }, { 2 ^ 10, "KiB" }, { 1, "B" } },
-   SETTING_INTEGER = { { 1, "" } },
-   SETTING_NUMBER = { { 1, "" } },
-}
-
-local function amount(units, number)
-   for _, unit in ipairs(units) do
-      if number ~= 0 and number % unit[1] == 0 or unit[1] == 1 then return ("%.14g%s"):format(number / unit[1], unit[2]) end
-   end
+-- A row is: | `key` | value | default | meaning |, with code in backticks and bars behind a backslash.
+local function cells(row)
+   local out = {}
+   for cell in row:gsub("\\|", "\1"):gmatch "| ([^|]*)" do out[#out + 1] = cell:gsub("\1", "|"):gsub("`", ""):gsub("%s+$", "") end
+   return out
 end
 
-local function range(row)
-   for kind, units in pairs(UNITS) do
-      if row.kind == kind and row.most > row.least then return ("%s to %s"):format(amount(units, row.least), amount(units, row.most)) end
-   end
-end
-
-local function keys(lib, table_name)
-   local out, row = {}, lib[table_name] + 0
-   while row.path ~= nil do
-      if row.kind ~= "SETTING_REFUSED" then
-         local choices = row.choices ~= nil and ffi.string(row.choices):gsub("|", " | ")
-         local facts = { choices or ffi.string(lib.setting_kind_name(row.kind)), range(row) }
-         if bit.band(row.flags, lib.SETTING_REQUIRED) ~= 0 then facts[#facts + 1] = "required" end
-         if row.fallback ~= nil then facts[#facts + 1] = "default: " .. ffi.string(row.fallback) end
-         if bit.band(row.flags, lib.SETTING_LATER + lib.SETTING_NEVER) ~= 0 then facts[#facts + 1] = "not in this version" end
-         out[#out + 1] = (".TP\n\\fB%s\\fP\n%s\n.br\n%s\n"):format(plain(ffi.string(row.path)), plain(ffi.string(row.doc)),
-            plain(table.concat(facts, ", ")))
-      end
-      row = row + 1
+local function keys(onced, title)
+   local out = {}
+   for row in output_of(onced .. " schema --format=markdown"):match("## " .. title .. "\n(.-)\n\n##"):gmatch "\n(| `[^\n]*)" do
+      local key, value, fallback, meaning = unpack(cells(row))
+      if fallback ~= "" then value = value .. (fallback == "required" and ", required" or ", default: " .. fallback) end
+      out[#out + 1] = (".TP\n\\fB%s\\fP\n%s\n.br\n%s\n"):format(plain(key), plain(meaning), plain(value))
    end
    return table.concat(out)
 end
 
-local function file_page(name, summary, table_name, example, libonced)
-   ffi.cdef((("\n" .. read "daemon/settings.h"):gsub("\n#[^\n]*", "")))
-   local lib = ffi.load(libonced)
+local function read(path)
+   local file = assert(io.open(path))
+   local text = file:read "*a"
+   file:close()
+   return text
+end
+
+local function file_page(onced, name, summary, title, example)
    return page(name, 5, summary, {
-      { "DESCRIPTION", "YAML. A key below another is written with a dot, and * stands for a name of yours. Text may contain "
+      { "DESCRIPTION", "YAML. A key below another is written with a dot, and NAME stands for a name of yours. Text may contain "
          .. plain "${env:NAME}, ${env:NAME:-default}, ${file:/path} and ${cred:name}" .. " (systemd's LoadCredential=); $$ is a dollar sign.\n"
          .. "\\fBonced check\\fP says what is wrong with a file, with line and column.\n" },
-      { "KEYS", keys(lib, table_name) },
+      { "KEYS", keys(onced, title) },
       { "EXAMPLE", verbatim(read(example)) },
       see_also("\\fBonced\\fP(1)", name == "onced.yaml" and "\\fBonced\\-pipeline\\fP(5)" or "\\fBonced.yaml\\fP(5)"),
    })
@@ -100,10 +77,10 @@ end
 
 local PAGES = {
    ["onced.1"] = commands,
-   ["onced.yaml.5"] = function(_, lib) return file_page("onced.yaml", "onced's service file", "settings_service", "conf/onced.yaml", lib) end,
-   ["onced-pipeline.5"] = function(_, lib)
-      return file_page("onced-pipeline", "a pipeline of onced", "settings_pipeline", "pipelines/map.yaml", lib)
+   ["onced.yaml.5"] = function(onced) return file_page(onced, "onced.yaml", "onced's service file", "The service file", "conf/onced.yaml") end,
+   ["onced-pipeline.5"] = function(onced)
+      return file_page(onced, "onced-pipeline", "a pipeline of onced", "A pipeline file", "pipelines/map.yaml")
    end,
 }
 
-io.write(PAGES[arg[1]](arg[2], arg[3]))
+io.write(PAGES[arg[1]](arg[2]))

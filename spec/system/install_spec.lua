@@ -1,4 +1,5 @@
 -- What `make install` puts where, what it leaves alone, and what systemd says of the unit.
+local ffi = require "ffi"
 local lib = require "spec.unit.onced_lib"
 local process = require "spec.support.process"
 local tree = require "spec.house.tree"
@@ -33,10 +34,24 @@ describe("make install", function()
       local there = installed()
       for _, path in ipairs { "/usr/bin/onced", "/usr/lib/onced/libonced.so", "/usr/lib/systemd/system/onced.service", "/usr/lib/sysusers.d/onced.conf",
          "/usr/share/man/man1/onced.1", "/usr/share/man/man5/onced.yaml.5", "/usr/share/man/man5/onced-pipeline.5",
+         "/usr/share/onced/lua/onced/testing.lua", "/usr/share/onced/types/onced.lua", "/usr/share/onced/types/onced/testing.lua",
+         "/usr/share/onced/schema/pipeline.schema.json", "/usr/share/onced/schema/service.schema.json",
+         "/usr/share/bash-completion/completions/onced",
          "/usr/share/doc/onced/README.md", "/usr/share/doc/onced/examples/map.lua", "/etc/onced/onced.yaml" } do
          assert.is_true(there[path], path)
       end
       assert.matches("^onced ", select(2, run(dest .. "/usr/bin/onced version")))
+      assert.same({ 0, "" }, { run(("bash -n %s/usr/share/bash-completion/completions/onced"):format(dest)) })
+   end)
+
+   it("runs the installed examples' specs with what is installed alone", function()
+      -- From a folder where neither the sources nor the build are near, and without their places in the environment.
+      local code, out = run(("cd %s/usr/share/doc/onced && env -u ONCED_LIB -u LUA_PATH -u LUA_CPATH ../../../bin/onced test examples"):format(dest))
+      assert.equal(0, code, out)
+      local specs = 0
+      for path in pairs(installed()) do specs = specs + (path:find("/examples/[%w-]+_spec%.lua$") and 1 or 0) end
+      assert.is_true(specs >= 9)
+      assert.is_true(tonumber(out:match "(%d+) success") >= specs, out)
    end)
 
    it("keeps a configuration that is there, and uninstall leaves nothing else", function()
@@ -62,11 +77,11 @@ describe("make install", function()
       end
       assert.is_true(commands >= 3)
       lib.declare { "settings" }
-      local ffi = require "ffi"
       for page, settings in pairs { ["man5/onced.yaml.5"] = "settings_service", ["man5/onced-pipeline.5"] = "settings_pipeline" } do
          local row = lib.load()[settings] + 0
          while row.path ~= nil do
-            if row.kind ~= "SETTING_REFUSED" then assert.is_truthy(man[page]:find("\\fB" .. ffi.string(row.path) .. "\\fP", 1, true), ffi.string(row.path)) end
+            local key = ffi.string(row.path):gsub("%*", "NAME")
+            if row.kind ~= "SETTING_REFUSED" then assert.is_truthy(man[page]:find("\\fB" .. key .. "\\fP", 1, true), key) end
             row = row + 1
          end
       end
