@@ -8,8 +8,6 @@
 
 #include "err.h"
 
-enum { CHUNK_BYTES = 256 * 1024 };
-
 struct arena_chunk {
     struct arena_chunk *next;
     size_t size;
@@ -59,7 +57,7 @@ int arena_more(struct arena *arena, size_t size, char **next, char **end)
     while (*link && (*link)->size < size)
         link = &(*link)->next;
     if (!*link) {
-        size_t bytes = size > CHUNK_BYTES ? size : CHUNK_BYTES;
+        size_t bytes = size > ARENA_CHUNK ? size : ARENA_CHUNK;
         if (bytes > SIZE_MAX / 2)
             return -1;
         struct arena_chunk *chunk = malloc(sizeof *chunk + bytes);

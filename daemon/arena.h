@@ -3,6 +3,8 @@
 #pragma once
 #include <stddef.h>
 
+enum { ARENA_CHUNK = 256 * 1024 }; // bytes, at least
+
 struct arena_chunk;
 struct arena {
     struct arena_chunk *first, *current;

@@ -172,9 +172,25 @@ void batch_truncate(struct batch *batch, int32_t from)
     messages_destroy(batch, from);
 }
 
+// A script may send, fail and send again for ever: what it left behind is in the arena until the batch is settled.
+static int is_overspent(struct batch *b, int64_t size)
+{
+    if (!b->spender || b->spend_most <= 0)
+        return 0;
+    if (*b->spender != b->spent_by) {
+        b->spent_by = *b->spender;
+        b->spent = 0;
+    }
+    return (b->spent += size) > b->spend_most;
+}
+
 int onced_arena_more(struct onced_batch *batch, int64_t size, const char **error)
 {
     struct batch *b = (struct batch *)batch;
+    if (is_overspent(b, size > ARENA_CHUNK ? size : ARENA_CHUNK)) {
+        *error = "not enough memory: what this record makes takes more than transform.limits.memory";
+        return -1;
+    }
     if (size >= 0 && arena_more(&b->arena, (size_t)size, &batch->arena_next, &batch->arena_end) == 0)
         return 0;
     *error = NO_MEMORY;

@@ -34,6 +34,10 @@ struct batch_count {
 struct batch {
     struct onced_batch lent; // what Lua sees; must stay first: onced_* functions get a pointer to it
     struct arena arena;
+    // What one record's transform may take of the arena, whatever it does with it; bytes are counted by the chunk, so not for each record.
+    const int32_t *spender; // the record (or stretch) at hand, NULL: nobody
+    int32_t spent_by;
+    int64_t spent, spend_most;     // bytes; most 0: no limit
     struct batch_headers *headers; // one a record, made when the first is asked for
     int32_t headers_capacity;
     int32_t record_capacity;

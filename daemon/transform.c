@@ -458,6 +458,9 @@ enum verdict transform_run(struct transform *t, struct batch *batch, int32_t cou
     t->turn.generation = (int32_t)(batch->lent.number % INT32_MAX) + 1;
     t->turn.topic = t->turn.partition = t->note_topic = -1;
     batch->stretches = t->turn.stretches;
+    batch->spender = &t->turn.current;
+    batch->spent_by = -1;
+    batch->spend_most = t->memory_most;
     while (verdict == OK && batch->transformed < end && now - began < RUN_MS && !batch->cut) {
         const struct suspect *suspect = NULL;
         int32_t left = end - batch->transformed, slice = slice_innocent(t, batch, left < t->slice ? left : t->slice, &suspect);
@@ -468,6 +471,7 @@ enum verdict transform_run(struct transform *t, struct batch *batch, int32_t cou
         slice_adapt(t, slice, now - before);
     }
     note_close(t);
+    batch->spender = NULL;
     t->turn.batch = NULL;
     t->turn.generation = 0;
     return verdict;
