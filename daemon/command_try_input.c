@@ -86,7 +86,7 @@ static int headers_read(struct line *line, int32_t node)
 static int member_read(struct line *line, const char *name, int32_t node)
 {
     struct onced_record *record = &line->sample.record;
-    int64_t partition;
+    int64_t partition = 0;
     if (strcmp(name, "value") == 0)
         record->value_size = bytes_read(line, node, &record->value_data);
     else if (strcmp(name, "key") == 0)

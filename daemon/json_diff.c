@@ -96,7 +96,7 @@ static void nodes_compare(struct walk *walk, int32_t before, int32_t after)
     const char *one, *two;
     int kind = walk->before->nodes[before].kind, same_kind = kind == walk->after->nodes[after].kind;
     size_t size = text_of(walk->before, before, &one);
-    if (size == text_of(walk->after, after, &two) && memcmp(one, two, size) == 0)
+    if (size == text_of(walk->after, after, &two) && one && two && memcmp(one, two, size) == 0)
         return;
     if (same_kind && kind == ONCED_JSON_OBJECT) {
         members_compare(walk, before, after, 0);

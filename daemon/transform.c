@@ -316,6 +316,7 @@ int onced_record_failed(struct onced_turn *turn, const char *kind, const char *p
     enum config_policy policy = strcmp(kind, "reject") == 0 ? t->pipeline->on_reject : t->pipeline->on_error;
     must(t->halted);
     onced_take_back(turn);
+    batch->spent = 0; // for the dead letter
     observer_failed(turn->current, policy, &failure);
     if (policy == POLICY_DLQ && letters_flood(t))
         return letters_halt(t, &failure, t->halted) != OK;
