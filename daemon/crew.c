@@ -328,10 +328,10 @@ int crew_status(const struct crew *crew, char *text, size_t size)
         if (child->pid == 0)
             return snprintf(text, size, "%s: %d/%d ready, %s %s", name, ready, crew->count, child->name,
                             child->locked ? "is restarted" : "waits for another onced to end");
+        const char *reason = state == WORKER_BLOCKED || state == WORKER_STARTING ? child->args.stats->reason : "";
         if (state != WORKER_RUNNING && state != WORKER_STANDBY)
             return snprintf(text, size, "%s: %d/%d ready, %s is %s%s%.255s", name, ready, crew->count, child->name,
-                            worker_state_name(state), state == WORKER_BLOCKED ? ": " : "",
-                            state == WORKER_BLOCKED ? child->args.stats->reason : "");
+                            worker_state_name(state), *reason ? ": " : "", reason);
     }
     return snprintf(text, size, "%s: %d/%d ready", name, ready, crew->count);
 }

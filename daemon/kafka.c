@@ -2,6 +2,7 @@
 // See kafka.h. The interceptors run on librdkafka's broker threads: atomics only, no librdkafka calls.
 #include "kafka.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,9 +57,72 @@ enum verdict kafka_version_check(const struct config_pipeline *pipeline, struct 
     return OK;
 }
 
+// Written by broker threads of all handles; each text is one that its reader can act upon.
+static pthread_mutex_t trouble_lock = PTHREAD_MUTEX_INITIALIZER;
+static char trouble[200];
+
+static void trouble_note(const char *broker, const char *text)
+{
+    pthread_mutex_lock(&trouble_lock);
+    snprintf(trouble, sizeof trouble, "%s%s%s", broker, *broker ? ": " : "", text);
+    pthread_mutex_unlock(&trouble_lock);
+}
+
+const char *kafka_trouble(char *text, size_t size, const char *otherwise)
+{
+    pthread_mutex_lock(&trouble_lock);
+    snprintf(text, size, "%s", *trouble ? trouble : otherwise);
+    *trouble = '\0';
+    pthread_mutex_unlock(&trouble_lock);
+    return text;
+}
+
+// librdkafka says only that a certificate couldn't be verified; OpenSSL's number, which says why, comes by here. It stays the verdict.
+static int on_certificate(rd_kafka_t *rk, const char *broker, int32_t broker_id, int *x509_error, int depth, const char *certificate,
+                          size_t size, char *text, size_t text_size, void *opaque)
+{
+    (void)rk, (void)broker_id, (void)depth, (void)certificate, (void)size, (void)opaque;
+    static const struct {
+        int number;
+        const char *meaning;
+    } known[] = {
+        {9, "the certificate isn't valid yet"},
+        {10, "the certificate has expired"},
+        {18, "the certificate is signed by itself, not by an authority of tls.ca"},
+        {19, "the certificate's authority isn't one of tls.ca"},
+        {20, "the certificate's authority isn't one of tls.ca"},
+        {62, "the certificate is for another host name"},
+        {64, "the certificate is for another address"},
+    };
+    if (*x509_error == 0)
+        return 1;
+    snprintf(text, text_size, "the certificate can't be verified (OpenSSL's error %d)", *x509_error);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (known[i].number == *x509_error)
+            snprintf(text, text_size, "%s", known[i].meaning);
+    trouble_note(broker, text);
+    return 0;
+}
+
+// "[thrd:NAME]: BROKER: what happened (after 3ms in state CONNECT)". What on_certificate knows is better than what follows from it.
+static void failure_note(const char *text)
+{
+    const char *login = strstr(text, "SASL authentication error"), *end = strstr(text, "]: ");
+    if (login && strstr(login, "SCRAM") && kafka_version_below(2, 6, 1)) // it sends its nonce twice, which Kafka 4 refuses
+        trouble_note(
+            "the login was refused: the password may be wrong, and Kafka 4 takes SCRAM from librdkafka 2.6.1 or newer only; this is",
+            rd_kafka_version_str());
+    else if (login)
+        trouble_note("the login was refused, user name or password may be wrong", login);
+    else if (!strstr(text, "certificate verify failed"))
+        trouble_note("", end ? end + 3 : text);
+}
+
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
     (void)rk;
+    if (strcmp(facility, "FAIL") == 0)
+        failure_note(text);
     log_line(level < LOG_LEVEL_ERROR ? LOG_LEVEL_ERROR : (enum log_level)level, "librdkafka: %s: %s", facility, text);
 }
 
@@ -96,6 +160,7 @@ rd_kafka_conf_t *kafka_conf_new(const struct config_pipeline *pipeline, const st
                 return NULL;
             }
     rd_kafka_conf_set_log_cb(conf, on_log);
+    rd_kafka_conf_set_ssl_cert_verify_cb(conf, on_certificate);
     kafka_conf_offer(conf, pipeline, role, "socket.nagle.disable", "true"); // default only since 2.10.0
     kafka_conf_offer(conf, pipeline, role, "socket.keepalive.enable", "true");
     kafka_conf_offer(conf, pipeline, role, "reconnect.backoff.max.ms", "1000");

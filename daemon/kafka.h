@@ -28,6 +28,9 @@ enum verdict kafka_conf_set_number(rd_kafka_conf_t *conf, const char *name, int6
 void kafka_conf_offer(rd_kafka_conf_t *conf, const struct config_pipeline *pipeline, const struct config_properties *role, const char *name,
                       const char *value);
 
+// Why a connection of this process failed last, for whoever got no answer; `otherwise` when none failed since the last call. From any
+// thread; returns `text`.
+const char *kafka_trouble(char *text, size_t size, const char *otherwise);
 // Takes over an error object (NULL: OK) and answers what to do: retriable RETRY, abortable RESEND, fatal or unflagged RESTART.
 enum verdict kafka_error(const char *doing, rd_kafka_error_t *error, struct err *e);
 

@@ -153,6 +153,12 @@ static enum verdict result_read(struct sink_topics *topics, rd_kafka_t *rk, cons
     return OK;
 }
 
+static enum verdict no_answer(rd_kafka_resp_err_t err, struct err *e)
+{
+    char why[200];
+    return err_set(e, RETRY, err, "the brokers don't answer: %s", kafka_trouble(why, sizeof why, rd_kafka_err2str(err)));
+}
+
 static enum verdict describe(struct sink_topics *topics, rd_kafka_t *rk, struct err *e)
 {
     int count = 0;
@@ -174,7 +180,7 @@ static enum verdict describe(struct sink_topics *topics, rd_kafka_t *rk, struct 
     rd_kafka_resp_err_t err = event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
     enum verdict verdict = OK;
     if (err == RD_KAFKA_RESP_ERR__TIMED_OUT || err == RD_KAFKA_RESP_ERR__TRANSPORT)
-        verdict = err_set(e, RETRY, err, "the brokers don't answer: %s", rd_kafka_err2str(err));
+        verdict = no_answer(err, e);
     else if (err) // not authorised, or a broker without the request: go on with the default limits
         log_warning("can't read the output topics' configuration (%s): taking max.message.bytes=%d", rd_kafka_err2str(err), LIMIT_DEFAULT);
     else
@@ -247,7 +253,7 @@ enum verdict sink_topics_metadata(struct sink_topics *topics, rd_kafka_t *rk, rd
         const struct rd_kafka_metadata *metadata;
         rd_kafka_resp_err_t err = rd_kafka_metadata(rk, 0, handles[i], &metadata, ADMIN_MS);
         if (err)
-            return err_set(e, RETRY, err, "the brokers don't answer: %s", rd_kafka_err2str(err));
+            return no_answer(err, e);
         enum verdict verdict = metadata->topic_cnt == 1 ? metadata_read(topics, i, &metadata->topics[0], e)
                                                         : err_set(e, RETRY, 0, "no metadata of output topic %s", topics->lent[i].name);
         rd_kafka_metadata_destroy(metadata);

@@ -16,13 +16,17 @@ local function run(...)
    return out
 end
 
--- options: brokers = 1|3, proxied = true, bench = true, properties = {["k"] = v}, dir
+-- options: brokers = 1|3, proxied = true, bench = true, listeners = {NAME = "SASL_SSL"}, properties = {["k"] = v}, dir
 function cluster.start(options)
    options = options or {}
    number = number + 1
    local dir = options.dir or ("build/kafka/spec-%d-%d"):format(process.self(), number)
    local args = { "start", dir, "--parent", process.self(), "--brokers", options.brokers or 1, options.bench and "--bench" or "--fast" }
    if options.proxied then args[#args + 1] = "--proxied" end
+   for name, protocol in pairs(options.listeners or {}) do
+      args[#args + 1] = "--listener"
+      args[#args + 1] = name .. "=" .. protocol
+   end
    for k, v in pairs(options.properties or {}) do
       args[#args + 1] = "--property"
       args[#args + 1] = k .. "=" .. tostring(v)
@@ -32,6 +36,9 @@ function cluster.start(options)
    self.bootstrap = run("bootstrap", dir)
    return self
 end
+
+-- host:port list of one of `listeners`.
+function Cluster:listener(name) return run("bootstrap", self.dir, name) end
 
 function Cluster:stop() run("stop", self.dir) end
 function Cluster:kill(n, signal) run("kill", self.dir, n, signal or "KILL") end -- STOP and CONT too
