@@ -2,6 +2,7 @@
 #include "command.h"
 
 #include "clock.h"
+#include "command_check_online.h"
 #include "err.h"
 #include "json.h"
 #include "kafka.h"
@@ -166,7 +167,8 @@ static void well_print(const struct config_pipeline *pipeline, enum config_forma
 
 static const struct option options[] = {
     {"-c", "FILE", "service file; default: " COMMAND_SERVICE_FILE " when no path is named"},
-    {"--brokers", "HOST:PORT,...", "as with run; may be unknown here"},
+    {"--brokers", "HOST:PORT,...", "as with run; may be unknown here, without --online"},
+    {"--online", NULL, "ask the brokers too: topics, group, settings that the promise rests on; print the ACLs that are needed"},
     {"--format", "text|json|github", "how to write errors; json: one object a line"},
     {NULL, NULL, NULL},
 };
@@ -180,14 +182,16 @@ static int run(struct arguments *arguments)
 {
     struct config_request request;
     enum config_format format = format_of(command_option(arguments, "--format"));
-    int errors = 0, code = command_request(arguments, &request);
+    int online = command_option(arguments, "--online") != NULL, errors = 0, code = command_request(arguments, &request);
     if (code)
         return code;
-    request.brokers_optional = 1;
+    request.brokers_optional = !online;
     log_init(LOG_LEVEL_WARNING);
     struct config *config = config_load(&request, format, stdout, &errors);
     if (!config)
         return EX_CONFIG;
+    int *asked = calloc((size_t)config->pipeline_count + 1, sizeof *asked);
+    must(asked);
     for (int i = 0; i < config->pipeline_count; i++) {
         char text[sizeof((struct err *)0)->text + 1024];
         pipeline_judge(&config->pipelines[i], text, sizeof text);
@@ -195,8 +199,12 @@ static int run(struct arguments *arguments)
             judgement_print(&config->pipelines[i], text, format, stdout), errors++;
         else
             well_print(&config->pipelines[i], format, stdout);
+        asked[i] = !*text && online;
         fflush(stdout); // before the next fork
     }
+    for (int i = 0; i < config->pipeline_count; i++) // all forking is done: librdkafka has threads
+        errors += asked[i] && check_online(&config->pipelines[i], (enum report_format)format, stdout);
+    free(asked);
     if (config->file && !errors && format == CONFIG_TEXT)
         fprintf(stdout, "%s: ok\n", config->file);
     config_free(&config);
@@ -207,7 +215,7 @@ const struct command command_check = {
     .name = "check",
     .operands = "PATH",
     .most = OPERANDS_MANY,
-    .summary = "check configuration and scripts; connects to nothing",
+    .summary = "check configuration and scripts; connects to nothing, without --online",
     .details = "PATH is a pipeline file, a folder with pipelines, or a service file named onced.yaml. Each script is loaded and its init "
                "run, in a\n"
                "process of its own, for at most 5 s.\n\nExit: 0 all is well, 64 usage, 66 no such file, 78 errors.\n",

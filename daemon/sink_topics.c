@@ -98,7 +98,7 @@ static void topic_described(struct onced_topic *topic, const rd_kafka_ConfigReso
         if (!strcmp(name, "max.message.bytes"))
             topic->max_message_bytes = atoi(value);
         if (!audited)
-            sink_audit_topic(topic->name, name, value);
+            sink_audit_topic(&audit_log, topic->name, name, value);
     }
 }
 
@@ -171,12 +171,7 @@ static enum verdict describe(struct sink_topics *topics, rd_kafka_t *rk, struct 
         if (!seen)
             resources[count++] = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topics->lent[i].name);
     }
-    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
-    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
-    char reason[200];
-    rd_kafka_AdminOptions_set_request_timeout(options, ADMIN_MS - 1000, reason, sizeof reason);
-    rd_kafka_DescribeConfigs(rk, resources, (size_t)count, options, queue);
-    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, ADMIN_MS);
+    rd_kafka_event_t *event = sink_audit_describe(rk, resources, (size_t)count);
     rd_kafka_resp_err_t err = event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
     enum verdict verdict = OK;
     if (err == RD_KAFKA_RESP_ERR__TIMED_OUT || err == RD_KAFKA_RESP_ERR__TRANSPORT)
@@ -187,38 +182,21 @@ static enum verdict describe(struct sink_topics *topics, rd_kafka_t *rk, struct 
         verdict = result_read(topics, rk, event, e);
     if (event)
         rd_kafka_event_destroy(event);
-    rd_kafka_AdminOptions_destroy(options);
-    rd_kafka_queue_destroy(queue);
     rd_kafka_ConfigResource_destroy_array(resources, (size_t)count);
     free(resources);
     return verdict;
-}
-
-// A plain producer handle, for questions. NULL: *e says why.
-static rd_kafka_t *asker_new(const struct config_pipeline *pipeline, struct err *e)
-{
-    char reason[200];
-    rd_kafka_conf_t *conf = kafka_conf_new(pipeline, &pipeline->producer, e);
-    if (!conf)
-        return NULL;
-    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
-    if (!rk) {
-        rd_kafka_conf_destroy(conf);
-        err_set(e, HALT, 78, "producer: %s", reason);
-    }
-    return rk;
 }
 
 enum verdict sink_topics_describe(struct sink_topics *topics, struct err *e)
 {
     if (topics->described || topics->pipeline->topic_count == 0)
         return OK;
-    rd_kafka_t *rk = asker_new(topics->pipeline, e);
+    rd_kafka_t *rk = sink_audit_asker(topics->pipeline, e);
     if (!rk)
         return e->verdict;
     enum verdict verdict = describe(topics, rk, e);
     if (!verdict && !topics->audited)
-        sink_audit_cluster(rk, topics->pipeline);
+        sink_audit_cluster(&audit_log, rk, topics->pipeline);
     rd_kafka_destroy(rk);
     topics->described = verdict == OK;
     topics->audited |= topics->described;
@@ -268,7 +246,7 @@ static int32_t count_ask(const struct config_pipeline *pipeline, const char *nam
     const struct rd_kafka_metadata *metadata;
     struct err ignored;
     int32_t count = 0;
-    rd_kafka_t *rk = asker_new(pipeline, &ignored);
+    rd_kafka_t *rk = sink_audit_asker(pipeline, &ignored);
     if (!rk)
         return 0;
     rd_kafka_topic_t *topic = rd_kafka_topic_new(rk, name, NULL);

@@ -11,13 +11,14 @@
 
 enum { ANSWER_MS = 5000, SILENCE_MS = 10000 };
 
-static rd_kafka_t *reader_new(const struct config_pipeline *pipeline, struct err *e)
+rd_kafka_t *source_sample_reader(const struct config_pipeline *pipeline, struct err *e)
 {
     char reason[200];
     rd_kafka_conf_t *conf = kafka_conf_new(pipeline, &pipeline->consumer, e);
     if (!conf)
         return NULL;
-    // librdkafka wants a group's name even of who never joins it; with nothing stored and no commit it is never told to a broker.
+    // librdkafka wants a group's name even of who never joins it; with nothing stored and no commit it only names whose offsets are asked
+    // for.
     if (kafka_conf_set(conf, "group.id", pipeline->group, e) || kafka_conf_set(conf, "isolation.level", "read_committed", e) ||
         kafka_conf_set(conf, "enable.auto.commit", "false", e) || kafka_conf_set(conf, "enable.auto.offset.store", "false", e) ||
         kafka_conf_set(conf, "auto.offset.reset", "error", e) || kafka_conf_set(conf, "enable.partition.eof", "true", e) ||
@@ -116,7 +117,7 @@ enum verdict source_sample_read(const struct config_pipeline *pipeline, const st
                                 int (*take)(void *opaque, const struct source_sample *sample), void *opaque, struct err *e)
 {
     int64_t start = 0;
-    rd_kafka_t *rk = reader_new(pipeline, e);
+    rd_kafka_t *rk = source_sample_reader(pipeline, e);
     if (!rk)
         return e->verdict;
     enum verdict verdict = start_find(rk, request, &start, e);

@@ -4,6 +4,8 @@
 #pragma once
 #include <stdint.h>
 
+#include <librdkafka/rdkafka.h>
+
 #include "bridge.h"
 #include "config.h"
 
@@ -25,3 +27,5 @@ struct source_sample_request {
 // OK; or RETRY: the brokers don't answer, there is no such topic, partition or offset.
 enum verdict source_sample_read(const struct config_pipeline *pipeline, const struct source_sample_request *request,
                                 int (*take)(void *opaque, const struct source_sample *sample), void *opaque, struct err *e);
+// A consumer of committed records that never joins and never commits, for questions. NULL: *e says why.
+rd_kafka_t *source_sample_reader(const struct config_pipeline *pipeline, struct err *e);

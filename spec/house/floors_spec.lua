@@ -21,7 +21,7 @@ local ROWS = {
    { "yaml_tree" },
    { "report" },
    { "json" },
-   { "bridge", "stats", "state_note" },
+   { "bridge", "stats", "state_note", "audit" },
    { "allocator", "log", "arena", "pool", "scalar", "spelling", "digest", "suspects" },
    { "err" },
    { "clock", "failpoint" },
