@@ -108,6 +108,14 @@ describe("the service", function()
       end
    end)
 
+   it("leaves no core dump, in which secrets would be", function()
+      for _, pid in ipairs { m:master(), unpack(m:workers()) } do
+         local limits = assert(io.open(("/proc/%d/limits"):format(pid)))
+         assert.matches("\nMax core file size +0 +0 ", limits:read "*a")
+         limits:close()
+      end
+   end)
+
    it("survives the death of a worker without a restart of the service", function()
       local before, killed = restarts(), m:workers()[1]
       through(function()
