@@ -165,7 +165,7 @@ rd_kafka_conf_t *kafka_conf_new(const struct config_pipeline *pipeline, const st
     kafka_conf_offer(conf, pipeline, role, "socket.keepalive.enable", "true");
     kafka_conf_offer(conf, pipeline, role, "reconnect.backoff.max.ms", "1000");
     kafka_conf_offer(conf, pipeline, role, "enable.metrics.push", "false"); // 2.5.0 asserts in it
-    // Else send_offsets may never return after an outage (librdkafka issue 5511; known since 2.11).
+    // Else send_offsets may never return after an outage (librdkafka issue 5511; known since 2.10).
     kafka_conf_offer(conf, pipeline, role, "metadata.recovery.strategy", "none");
     return conf;
 }

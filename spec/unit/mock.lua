@@ -22,6 +22,7 @@ rd_kafka_conf_t *rd_kafka_conf_new(void);
 int rd_kafka_conf_set(rd_kafka_conf_t *, const char *, const char *, char *, size_t);
 rd_kafka_t *rd_kafka_new(int, rd_kafka_conf_t *, char *, size_t);
 void rd_kafka_destroy(rd_kafka_t *);
+int rd_kafka_version(void);
 int rd_kafka_fatal_error(rd_kafka_t *, char *, size_t);
 struct mock;
 struct mock *rd_kafka_mock_cluster_new(rd_kafka_t *, int);

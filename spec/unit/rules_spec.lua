@@ -219,6 +219,13 @@ end]]
       assert.matches("between 1 and 5", (config.try "kafka: {producer: {max.in.flight: 6}}\n"))
    end)
 
+   it("R11: where an outage could leave send_offsets waiting for ever (issue 5511, from 2.10.0), brokers are kept", function()
+      local known = C.rd_kafka_version() >= 0x020a0000
+      open()
+      assert.equal(known and "none" or nil, (mock.property(PRODUCER, "metadata.recovery.strategy")))
+      source(nil, function() assert.equal(known and "none" or nil, (mock.property(CONSUMER, "metadata.recovery.strategy"))) end)
+   end)
+
    it("R11: one lost answer doesn't eat the transaction, and polls may wait for back", function()
       for _, timeout in ipairs { 1000, 3000, 10000, 60000 } do
          if s then s:free() end
