@@ -1,5 +1,6 @@
 -- onced new, as a user runs it: what it writes is checked and tested by the commands that it names.
 local driver = require "spec.unit.config_driver"
+local process = require "spec.support.process"
 
 local onced = driver.onced
 local runtime = os.getenv "ONCED_RUNTIME" -- busted's luajit isn't sanitized
@@ -43,7 +44,7 @@ describe("onced new", function()
          assert.equal(0, test_code, test_out .. test_err)
          assert.matches("[1-9]%d* success", test_out)
          local sample = out:match "\n  (echo '[^\n]*' | )onced try [^\n]* %-%-from %-\n"
-         local try_code = os.execute(("%s %s try %s.yaml --from - >/dev/null"):format(sample, require("spec.unit.onced_lib").binary, base))
+         local try_code = process.shell(("%s %s try %s.yaml --from - >/dev/null"):format(sample, require("spec.unit.onced_lib").binary, base))
          assert.equal(0, try_code)
       end)
    end
