@@ -127,7 +127,7 @@ end
 -- A background job (produce {background = true}, follow, watch_offsets).
 function methods.progress(self, job) return call(self, "job", { job = job }) end
 function methods.finish(self, job) return call(self, "job", { job = job, how = "wait", timeout = 310 }) end
-function methods.halt(self, job) return call(self, "job", { job = job, how = "stop" }) end
+function methods.halt(self, job) return call(self, "job", { job = job, how = "stop", timeout = 310 }) end -- what was sent is waited for
 
 Witness.__index = function(_, name)
    return methods[name] or function(self, request) return call(self, name, request) end
