@@ -172,8 +172,8 @@ describe("rules", function()
    end)
 
    -- --- R8 -------------------------------------------------------------------------------------------------------------------------
-   -- A batch is dropped because the group's offsets have moved while its outcome was in doubt (somebody set partition 1 back from 10 to
-   -- 5), and its successor is already transformed. Returns the values in partition 0 of the output, which nobody has touched.
+   -- A batch is dropped because the group's offsets have moved while its outcome was in doubt (somebody set partition 1 on from 10 to
+   -- 15), and its successor is already transformed. Returns the values in partition 0 of the output, which nobody has touched.
    local function dropped_with_a_successor(name, guard_off)
       local case = s:case(name, { partitions = 2, transaction = "commit_every: 20ms, timeout: 3s" })
       local ending = hold(name)
@@ -190,10 +190,11 @@ describe("rules", function()
       s.witness:send(case.input, { { value = "11", partition = 0 }, { value = "11", partition = 1 } }, { transaction = "commit" })
       ending:reached()
       send(0, 12, 20)
+      send(1, 12, 20)
       wait.till("the broker has aborted it", 20, function()
          return #s.witness:transactions({ prefix = "onced." .. name .. "." }).transactions == 0
       end, 100)
-      s.witness:commit_offset { group = name, topic = case.input, partition = 1, offset = 5, transactional = true }
+      s.witness:commit_offset { group = name, topic = case.input, partition = 1, offset = 15, transactional = true }
       d:mark()
       ending:release()
       d:wait_log("the group has moved, dropped", 20)
