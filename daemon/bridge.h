@@ -115,6 +115,10 @@ int onced_count(struct onced_turn *turn, int32_t series, double amount);
 // What the present record (or stretch) has done is undone: it is run anew.
 void onced_take_back(struct onced_turn *turn);
 
+struct texts;
+// A file that the transform is made of: as it was validated, else as it was read first. NULL: it can't be read.
+const char *onced_file_read(struct texts *texts, const char *path, int64_t *size);
+
 int64_t onced_now(void); // wall clock, milliseconds since 1970
 // A log line of the script; level as in syslog (3 error, 4 warning, 6 info, 7 debug).
 void onced_log(int level, const char *text, int64_t size);

@@ -75,7 +75,9 @@ int child_lock(struct child *child, int64_t now)
     }
     child->due_ms = now + LOCK_RETRY_MS;
     if (log_due(&child->wait_told, LOCK_TELL_SECONDS)) {
-        if (got < 0)
+        if (lock_holder(child->lock) == getpid())
+            log_info("%s: starts when its predecessor has ended", child->name);
+        else if (got < 0)
             log_error("%s: can't lock %s: %s; trying again", child->name, child->id, strerror(errno));
         else
             log_notice("%s: waiting: another onced on this host (pid %ld) holds %s; starts when that one is gone", child->name,
@@ -105,6 +107,7 @@ static void page_prepare(struct stats *stats)
     atomic_store(&stats->back_beat, 0);
     atomic_store(&stats->state, WORKER_NEW);
     atomic_store(&stats->ready, 0);
+    atomic_store(&stats->recipe_taken, atomic_load(&stats->recipe));
     if (atomic_load(&stats->note_sequence) & 1) // it died inside the script
         stats_add(&stats->note_sequence, 1);
     stats->reason[0] = '\0';
@@ -128,10 +131,7 @@ static _Noreturn void child_become(const struct child *child, pid_t master)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != master)
         _exit(WORKER_SPENT);
-    // Nothing is inherited but stderr and its own lock: another worker's lock must not live as long as this process.
-    if (child->lock > 3)
-        close_range(3, (unsigned)child->lock - 1, 0);
-    close_range((unsigned)child->lock + 1, ~0U, 0);
+    lock_inherit(child->lock, child->args.shelf);
     signals_reset();
     log_name("%s", child->name);
     _exit(worker_run(&child->args));

@@ -13,8 +13,8 @@
 
 // In the order of the help.
 const struct command *const command_list[] = {
-    &command_run,    &command_new,    &command_check,      &command_try,     &command_test,
-    &command_config, &command_schema, &command_completion, &command_version, NULL,
+    &command_run,  &command_new,    &command_check,  &command_try,        &command_status,  &command_reload,
+    &command_test, &command_config, &command_schema, &command_completion, &command_version, NULL,
 };
 
 static const struct option no_options[] = {{NULL, NULL, NULL}};

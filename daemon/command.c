@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "command.h"
 
+#include "control.h"
 #include "err.h"
 
 #include <stdarg.h>
@@ -84,4 +85,15 @@ int command_request(struct arguments *arguments, struct config_request *request)
         if (!is_readable(request->pipelines[i]))
             return EX_NOINPUT;
     return EX_OK;
+}
+
+int command_call(const struct arguments *arguments, const char *line)
+{
+    char path[4096];
+    const char *named = command_option(arguments, "--socket"), *file = command_option(arguments, "-c");
+    char *configured = named ? NULL : config_socket(file ? file : COMMAND_SERVICE_FILE);
+    if (!control_path(named ? named : configured, path, sizeof path))
+        snprintf(path, sizeof path, COMMAND_SOCKET);
+    free(configured);
+    return control_call(path, line, stdout, stderr);
 }

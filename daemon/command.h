@@ -24,8 +24,8 @@ struct command {
     int (*run)(struct arguments *arguments);
 };
 
-extern const struct command command_check, command_completion, command_config, command_new, command_run, command_schema, command_test,
-    command_try, command_version;
+extern const struct command command_check, command_completion, command_config, command_new, command_reload, command_run, command_schema,
+    command_status, command_test, command_try, command_version;
 
 extern const struct command *const command_list[]; // cli.c: all, in the order of the help; ends with NULL
 
@@ -45,4 +45,9 @@ int command_usage(const char *meant, const char *format, ...) __attribute__((for
 // onced.yaml is the service file: both kinds may lie in one folder. EX_OK; or EX_NOINPUT, said.
 int command_request(struct arguments *arguments, struct config_request *request);
 
+// Sends a line to the daemon whose socket --socket or the service file of -c names (both of which the command's table must have), or
+// that lies where a service has it, and prints the answer. Returns the answer's code, or EX_UNAVAILABLE.
+int command_call(const struct arguments *arguments, const char *line);
+
 #define COMMAND_SERVICE_FILE "/etc/onced/onced.yaml"
+#define COMMAND_SOCKET       "/run/onced/control"

@@ -24,9 +24,7 @@ static int run(struct arguments *arguments)
         return EX_CONFIG;
     log_init(config->log_level);
     log_name("onced");
-    code = supervisor_run(config);
-    config_free(&config);
-    return code;
+    return supervisor_run(config, &request);
 }
 
 const struct command command_run = {

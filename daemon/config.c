@@ -78,6 +78,8 @@ static void service_build(struct config_draft *draft)
     config->log_level = levels[config_value(settings_service, "log.level", config_node(root, "log.level")).integer];
     config->http_listen = config_value(settings_service, "http.listen", config_node(root, "http.listen")).text;
     config->control_socket = config_value(settings_service, "control.socket", config_node(root, "control.socket")).text;
+    if (config->control_socket)
+        config->control_socket = config_beside(draft, config->file, config->control_socket);
     const char *state = getenv("STATE_DIRECTORY");
     config->state_directory = state && *state ? pool_text(draft->pool, state, strcspn(state, ":")) : NULL;
     config_cluster_build(draft);
@@ -141,6 +143,24 @@ struct config *config_load(const struct config_request *request, enum config_for
     if (*errors)
         config_free(&config);
     return config;
+}
+
+char *config_socket(const char *service_file)
+{
+    struct config_whole whole = {0};
+    FILE *nowhere = fopen("/dev/null", "we");
+    must(nowhere);
+    struct report *report = report_new(REPORT_TEXT, nowhere);
+    struct config_draft draft = {.pool = &whole.pool, .report = report, .config = &whole.config};
+    struct yaml_file *file = yaml_read(draft.pool, report, service_file);
+    if (file->root)
+        interpolate_file(draft.pool, report, file);
+    const char *path = config_value(settings_service, "control.socket", config_node(file->root, "control.socket")).text;
+    char *copy = path ? strdup(config_beside(&draft, service_file, path)) : NULL;
+    report_free(&report);
+    fclose(nowhere);
+    pool_fini(&whole.pool);
+    return copy;
 }
 
 void config_free(struct config **config)

@@ -4,6 +4,7 @@
 // the master's copy serves every worker it forks.
 #pragma once
 #include "err.h"
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -73,6 +74,8 @@ struct config_pipeline {
         int64_t memory_bytes, record_time_ms, outputs_per_record;
         const char **lua_path; // directories where require() looks after the script's own
         int lua_path_count;
+        const char *texts; // its files as they were validated (texts.h); texts_size 0: as they are now
+        size_t texts_size;
     } transform;
     struct config_output *outputs; // as declared; `default` is found by name
     int output_count;
@@ -120,3 +123,5 @@ struct config *config_load(const struct config_request *request, enum config_for
 // with_origins: behind each value where it was written, or "default".
 void config_print(const struct config *config, int with_origins, FILE *out);
 void config_free(struct config **config);
+// What a service file says of control.socket, whatever else may be wrong with it; NULL: nothing. To be freed.
+char *config_socket(const char *service_file);

@@ -22,21 +22,44 @@ enum {
     FENCED_PAUSE_MS = 2000, // the other's start is over by then: otherwise both could fence each other twice, and both would halt
 };
 
-enum verdict crew_init(struct crew *crew, const struct config *config, const struct config_pipeline *pipeline, const char *directory,
-                       struct err *e)
+static enum verdict crew_grow(struct crew *crew, const struct crew_plan *plan, const char *directory, struct err *e)
 {
-    *crew = (struct crew){.config = config, .pipeline = pipeline};
-    must(pipeline->workers > 0);
-    crew->children = calloc((size_t)pipeline->workers, sizeof *crew->children);
-    if (!crew->children)
-        return err_set(e, HALT, ENOMEM, "out of memory");
-    for (int i = 0; i < pipeline->workers; i++) {
-        struct worker_args args = {.config = config, .pipeline = pipeline, .number = i};
-        if (child_init(&crew->children[i], &args, directory, e) != OK)
+    if (plan->pipeline->workers <= crew->count)
+        return OK;
+    struct child *children = realloc(crew->children, (size_t)plan->pipeline->workers * sizeof *children);
+    must(children);
+    crew->children = children;
+    for (; crew->count < plan->pipeline->workers; crew->count++) {
+        struct worker_args args = {.config = plan->config, .pipeline = plan->pipeline, .number = crew->count, .shelf = crew->shelf};
+        if (child_init(&children[crew->count], &args, directory, e) != OK)
             return e->verdict;
-        crew->count++;
+        atomic_store(&children[crew->count].args.stats->recipe, crew->place);
     }
     return OK;
+}
+
+static enum verdict recipe_shelve(struct crew *crew, struct crew_plan *plan, struct err *e)
+{
+    plan->place = recipe_put(crew->shelf, &plan->recipe);
+    if (!plan->place)
+        return err_set(e, HALT, errno, "no memory for what %.100s runs with: %s", plan->pipeline->name, strerror(errno));
+    return OK;
+}
+
+enum verdict crew_init(struct crew *crew, struct crew_plan *plan, const char *directory, struct err *e)
+{
+    *crew = (struct crew){.shelf = recipe_shelf()};
+    must(plan->pipeline->workers > 0);
+    if (crew->shelf < 0)
+        err_set(e, HALT, errno, "no memory for %.100s: %s", plan->pipeline->name, strerror(errno));
+    else if (recipe_shelve(crew, plan, e) == OK && crew_grow(crew, plan, directory, e) == OK) {
+        crew->seat = plan->seat;
+        plan->seat.data = NULL;
+        crew_take(crew, plan);
+        return OK;
+    }
+    crew_fini(crew);
+    return e->verdict;
 }
 
 void crew_fini(struct crew *crew)
@@ -45,7 +68,72 @@ void crew_fini(struct crew *crew)
         child_fini(&crew->children[i]);
     free(crew->children);
     free(crew->series);
-    *crew = (struct crew){0};
+    free(crew->seat.data);
+    free(crew->recipe.data);
+    if (crew->shelf >= 0)
+        close(crew->shelf);
+    *crew = (struct crew){.shelf = -1};
+}
+
+// What lies before the recipe of any worker that is alive is read by nobody any more.
+static void shelf_tidy(const struct crew *crew)
+{
+    uint64_t least = crew->place;
+    for (int i = 0; i < crew->count; i++) {
+        uint64_t taken = atomic_load(&crew->children[i].args.stats->recipe_taken);
+        if (crew->children[i].pid && taken < least)
+            least = taken;
+    }
+    recipe_clear(crew->shelf, least);
+}
+
+enum verdict crew_prepare(struct crew *crew, struct crew_plan *plan, const char *directory, struct err *e)
+{
+    plan->place = crew->place;
+    if (!recipe_equal(&crew->recipe, &plan->recipe)) {
+        shelf_tidy(crew);
+        if (recipe_shelve(crew, plan, e) != OK)
+            return e->verdict;
+    }
+    return crew_grow(crew, plan, directory, e);
+}
+
+void crew_take(struct crew *crew, struct crew_plan *plan)
+{
+    int changes = crew->place != plan->place;
+    crew->config = plan->config;
+    crew->pipeline = plan->pipeline;
+    crew->place = plan->place;
+    free(crew->recipe.data);
+    crew->recipe = plan->recipe;
+    plan->recipe.data = NULL;
+    for (int i = 0; i < crew->count; i++) {
+        struct worker_args *args = &crew->children[i].args;
+        args->config = plan->config;
+        args->pipeline = plan->pipeline;
+        if (changes && !crew->children[i].pid) // else its process does so
+            args->stats->suspects.count = 0;
+        atomic_store_explicit(&args->stats->recipe, crew->place, memory_order_release);
+    }
+}
+
+void crew_shrink(struct crew *crew, int count, struct crew *rest, int64_t now)
+{
+    *rest = (struct crew){.config = crew->config, .pipeline = crew->pipeline, .shelf = -1, .count = crew->count - count};
+    must(rest->count > 0);
+    rest->children = calloc((size_t)rest->count, sizeof *rest->children);
+    must(rest->children);
+    memcpy(rest->children, crew->children + count, (size_t)rest->count * sizeof *rest->children);
+    crew->count = count;
+    crew_stop(rest, now);
+}
+
+int crew_settled(const struct crew *crew)
+{
+    for (int i = 0; i < crew->count; i++)
+        if (atomic_load(&crew->children[i].args.stats->recipe_taken) != crew->place)
+            return 0;
+    return 1;
 }
 
 int crew_alive(const struct crew *crew)

@@ -5,6 +5,7 @@
 #include <sysexits.h>
 
 #include "child.h"
+#include "recipe.h"
 
 enum crew_state {
     CREW_RUNNING,
@@ -20,9 +21,20 @@ struct crew_series {
     double told, sum;
 };
 
+// What a pipeline shall be. The bytes belong to the plan until the crew takes them.
+struct crew_plan {
+    const struct config *config;
+    const struct config_pipeline *pipeline;
+    struct recipe_bytes seat, recipe;
+    uint64_t place; // of the recipe on the crew's shelf
+};
+
 struct crew {
     const struct config *config;
     const struct config_pipeline *pipeline;
+    struct recipe_bytes seat, recipe; // in force
+    int shelf;                        // where workers find the recipe, -1: none will start any more
+    uint64_t place;                   // of it
     struct child *children;
     int count;
     enum crew_state state;
@@ -35,13 +47,20 @@ struct crew {
     int series_count;
 };
 
-enum verdict crew_init(struct crew *crew, const struct config *config, const struct config_pipeline *pipeline, const char *directory,
-                       struct err *e);
+// Takes the plan's bytes. OK, or HALT: nothing is left behind.
+enum verdict crew_init(struct crew *crew, struct crew_plan *plan, const char *directory, struct err *e);
 void crew_fini(struct crew *crew); // no process may be left
 // Locks, starts and kills what is due. `since`: silence before it isn't held against a worker.
 void crew_tick(struct crew *crew, int64_t now, int64_t since);
 // A process ended; 1: it was one of ours.
 int crew_ended(struct crew *crew, pid_t pid, int status, int64_t now);
+// A new plan with the same seat, in two steps: what can fail, new workers and a place for the recipe, comes first and changes nothing
+// yet; without the second step crew_shrink takes it back.
+enum verdict crew_prepare(struct crew *crew, struct crew_plan *plan, const char *directory, struct err *e);
+void crew_take(struct crew *crew, struct crew_plan *plan);
+// Leaves `count` workers; `rest` becomes a crew that stops, of those that are too many.
+void crew_shrink(struct crew *crew, int count, struct crew *rest, int64_t now);
+int crew_settled(const struct crew *crew); // every worker runs with the newest recipe
 void crew_stop(struct crew *crew, int64_t now);
 void crew_kill(struct crew *crew);
 int crew_alive(const struct crew *crew);                             // processes

@@ -11,7 +11,8 @@
 //   assignment-number (R3), drop-successor (R8), offset-guard (R8), eof-offsets (R2), membership (R3: generation < 0), static-check (R13),
 //   flush (R14), settle (a rebalance waits for the batch underway or drops it),
 //   quarantine (a record that a worker died over is run alone, and not a third time), predecessor (R4: what was committed still is),
-//   markers (R4: readers have come past what was written)
+//   markers (R4: readers have come past what was written),
+//   boundary (a reloaded script takes over between two transactions)
 #pragma once
 
 #ifdef FAILPOINTS

@@ -65,6 +65,17 @@ int lock_try(int fd)
     return 1;
 }
 
+void lock_inherit(int keep, int too)
+{
+    int low = keep < too ? keep : too, high = keep < too ? too : keep;
+    must(low > 2 && low < high);
+    if (low > 3)
+        close_range(3, (unsigned)low - 1, 0);
+    if (high > low + 1)
+        close_range((unsigned)low + 1, (unsigned)high - 1, 0);
+    close_range((unsigned)high + 1, ~0U, 0);
+}
+
 pid_t lock_holder(int fd)
 {
     char text[32] = "";

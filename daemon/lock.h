@@ -14,5 +14,7 @@ enum verdict lock_directory(char *path, size_t size, struct err *e);
 int lock_open(const char *directory, const char *name, struct err *e);
 // 1: held, from now on; 0: somebody else holds it; -1: can't be locked, errno set. Writes our pid into the file for the other's log line.
 int lock_try(int fd);
+// In a new process: closes all descriptors but the first three and these two. Another's lock must not live as long as this process.
+void lock_inherit(int keep, int too);
 // Who wrote last into the file: the master that holds it, 0 when unknown. For log lines only.
 pid_t lock_holder(int fd);

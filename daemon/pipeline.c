@@ -14,13 +14,13 @@
 
 #include "batch.h"
 #include "clock.h"
+#include "exchange.h"
 #include "failpoint.h"
 #include "log.h"
 #include "mailbox.h"
 #include "sink.h"
 #include "source.h"
 #include "transaction.h"
-#include "transform.h"
 
 enum {
     SLICE = 500,      // records polled before they are transformed, at most
@@ -34,13 +34,12 @@ enum {
 };
 
 struct pipeline {
-    const struct config *config;
-    const struct config_pipeline *settings;
+    const struct config_pipeline *settings; // of the exchange's recipe
+    struct exchange exchange;
     struct stats *stats;
     char id[256]; // transactional.id = group.instance.id (R1, R13)
     struct source *source;
     struct sink *sink;
-    struct transform *transform;
     struct mailbox *mailbox;
     struct transaction transaction;
     pthread_t back;
@@ -175,7 +174,7 @@ static void transform_polled(struct pipeline *p, int64_t limit_ms)
     b->lent.input_topics = source_topics(p->source, &topics);
     b->lent.input_topic_count = topics;
     for (; b->transformed < b->lent.record_count && !b->cut && clock_ms() <= began + limit_ms; beat(p))
-        if (transform_run(p->transform, b, b->lent.record_count - b->transformed, &p->halt)) {
+        if (transform_run(p->exchange.transform, b, b->lent.record_count - b->transformed, &p->halt)) {
             p->halt.verdict = HALT;
             batch_truncate(b, b->transformed);
             break;
@@ -188,7 +187,7 @@ static int is_due(struct pipeline *p)
 {
     const struct batch *b = p->filling;
     return p->spare && !batch_is_empty(b) && b->transformed == b->lent.record_count &&
-           (is_full(p) || p->failure.verdict || clock_ms() - p->handed_ms >= p->settings->transaction.commit_every_ms ||
+           (is_full(p) || p->failure.verdict || p->exchange.due || clock_ms() - p->handed_ms >= p->settings->transaction.commit_every_ms ||
             (p->open && clock_ms() - p->opened_ms > p->settings->transaction.timeout_ms / 3));
 }
 
@@ -207,6 +206,8 @@ static int wait_of(const struct pipeline *p)
 static int is_ahead(const struct pipeline *p)
 {
     int32_t waiting = p->filling->lent.output_count - p->sent;
+    if (p->exchange.due && batch_is_empty(p->filling)) // what is filled now would be the old script's
+        return 1;
     return p->spare ? p->open && !p->failure.verdict && waiting >= AHEAD : is_full(p) || waiting >= AHEAD;
 }
 
@@ -266,6 +267,12 @@ static enum verdict pipeline_turn(struct pipeline *p, struct err *e)
         return verdict;
     if (p->rewind)
         return p->spare ? rewind_turn(p, e) : collect(p, WAIT_MS, e);
+    // Between two transactions: with back is no batch either, which would answer a refused record by the settings under which it was made.
+    if (exchange_is_due(&p->exchange) && (!GUARD("boundary") || (p->spare && batch_is_empty(p->filling)))) {
+        verdict = exchange_take(&p->exchange, e);
+        p->transaction.pipeline = p->settings = &p->exchange.recipe->pipeline;
+        return verdict;
+    }
     stream(p);
     if (is_ahead(p))
         return wait_for_back(p, e);
@@ -378,24 +385,23 @@ static void on_settled(void *opaque)
     source_wake(((struct pipeline *)opaque)->source);
 }
 
-struct pipeline *pipeline_new(const struct config *config, const struct config_pipeline *settings, int number, struct stats *stats,
-                              struct err *e)
+struct pipeline *pipeline_new(const struct config *config, const struct config_pipeline *settings, int number, int shelf,
+                              struct stats *stats, struct err *e)
 {
     struct pipeline *p = calloc(1, sizeof *p);
     must(p);
-    p->config = config;
-    p->settings = settings;
     p->stats = stats;
     p->slice = 1;
-    snprintf(p->id, sizeof p->id, "onced.%s.%s.%d", p->settings->name, p->settings->instance, number);
+    snprintf(p->id, sizeof p->id, "onced.%s.%s.%d", settings->name, settings->instance, number);
     struct source_hooks hooks = {p, on_change, on_snapshot};
     p->mailbox = mailbox_new();
     p->filling = batch_new();
     p->spare = batch_new();
     must(p->filling && p->spare);
-    if (!(p->transform = transform_new(p->settings, number, p->stats, e)) || !(p->sink = sink_new(p->settings, p->id, p->stats, e)) ||
-        !(p->source = source_new(p->settings, config->state_directory, p->id, p->stats, &hooks, e)))
+    if (exchange_init(&p->exchange, config, settings, number, shelf, stats, e) || !(p->sink = sink_new(settings, p->id, stats, e)) ||
+        !(p->source = source_new(settings, config->state_directory, p->id, stats, &hooks, e)))
         return NULL; // the process ends
+    p->settings = &p->exchange.recipe->pipeline;
     mailbox_on_settled(p->mailbox, on_settled, p);
     batch_renew(p, p->filling);
     batch_renew(p, p->spare);
@@ -432,7 +438,7 @@ static void drain(struct pipeline *p)
 {
     struct err e = {.verdict = OK};
     struct timespec until;
-    int64_t deadline = clock_ms() + p->config->drain_timeout_ms / 2; // the master kills at the whole
+    int64_t deadline = clock_ms() + p->exchange.recipe->config.drain_timeout_ms / 2; // the master kills at the whole
     atomic_store(&p->stats->state, WORKER_DRAINING);
     if (finish(p, deadline, &e))
         log_warning("the last batch wasn't committed, it will be done again: %s", e.text);
@@ -440,10 +446,10 @@ static void drain(struct pipeline *p)
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += JOIN_MS / 1000;
     if (pthread_timedjoin_np(p->back, NULL, &until) == 0) {
-        source_leave(p->source, p->config->leave_on_stop || p->halt.verdict, deadline, 3000);
+        source_leave(p->source, p->exchange.recipe->config.leave_on_stop || p->halt.verdict, deadline, 3000);
         sink_free(&p->sink);
     }
-    transform_free(&p->transform);
+    transform_free(&p->exchange.transform);
 }
 
 static enum pipeline_end ended(struct pipeline *p, enum verdict verdict, const struct err *e)

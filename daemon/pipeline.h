@@ -17,8 +17,9 @@ enum pipeline_end {
 };
 
 // Loads the transform and makes the handles of worker `number`; connects to nothing. NULL: *e is HALT.
-struct pipeline *pipeline_new(const struct config *config, const struct config_pipeline *settings, int number, struct stats *stats,
-                              struct err *e);
+// `shelf` holds its recipe, and newer ones that it takes over between two transactions.
+struct pipeline *pipeline_new(const struct config *config, const struct config_pipeline *settings, int number, int shelf,
+                              struct stats *stats, struct err *e);
 // Runs until *stop is set, the process is spent, or a human is needed (stats->reason says why). The process is to end
 // at once, whatever is still allocated.
 enum pipeline_end pipeline_run(struct pipeline *pipeline, const volatile sig_atomic_t *stop);

@@ -3,6 +3,7 @@
 // readable in the master. Called by the master before its forks, and by specs.
 #include "stats.h"
 
+#include <pthread.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -34,7 +35,7 @@ static int series_find(const struct stats *stats, int count, enum series_kind ki
     return -1;
 }
 
-int stats_series(struct stats *stats, enum series_kind kind, const char *text, int64_t size)
+static int series_make(struct stats *stats, enum series_kind kind, const char *text, int64_t size)
 {
     char clean[sizeof stats->series->text];
     int count = atomic_load_explicit(&stats->series_count, memory_order_relaxed), of_kind;
@@ -55,6 +56,15 @@ int stats_series(struct stats *stats, enum series_kind kind, const char *text, i
     memcpy(stats->series[count].text, clean, sizeof clean);
     atomic_store_explicit(&stats->series_count, count + 1, memory_order_release);
     return count;
+}
+
+int stats_series(struct stats *stats, enum series_kind kind, const char *text, int64_t size)
+{
+    static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER; // of this process: no other writes
+    pthread_mutex_lock(&one_at_a_time);
+    int series = series_make(stats, kind, text, size);
+    pthread_mutex_unlock(&one_at_a_time);
+    return series;
 }
 
 const char *worker_state_name(int state)

@@ -7,6 +7,10 @@
 
 #include "suspects.h"
 
+#ifndef WORKER_LOAD_MS       // specs are in a hurry
+#define WORKER_LOAD_MS 10000 // for a script to be loaded and its init to be run
+#endif
+
 enum worker_state {
     WORKER_NEW,      // forked, not initialised
     WORKER_STARTING, // opening producer, waiting for brokers or output topics
@@ -34,6 +38,8 @@ struct stats {
     _Atomic int64_t front_beat, back_beat; // monotonic ms
     _Atomic int state;                     // enum worker_state
     _Atomic int ready;                     // producer initialised and member of the group since the last start
+    _Atomic uint64_t recipe;               // by the master: what the worker shall run with, its place on the shelf
+    _Atomic uint64_t recipe_taken;         // what it runs with
     // front
     _Atomic uint64_t consumed, dropped_stale, rebalances, gaps, trace_aborts;
     // back; record counters move at commit only
@@ -46,9 +52,10 @@ struct stats {
     _Atomic int64_t note_offset;
     _Atomic int64_t note_last; // offset of the stretch's last record, -1: one record at a time
     char note_topic[256];
-    char reason[256]; // of WORKER_BLOCKED and WORKER_HALTED: written by back or front before the state
-    struct suspects suspects;
-    // Front makes series, back counts in them at commit. A series is there for good once series_count says so.
+    char reason[256];         // of WORKER_BLOCKED and WORKER_HALTED: written by back or front before the state
+    struct suspects suspects; // the worker forgets them with the script that they ended
+    // Front makes series, and so does the thread that makes its next script; back counts in them at commit. A series is there for good once
+    // series_count says so.
     _Atomic int series_count;
     struct stats_series series[SERIES_MOST];
 };

@@ -5,5 +5,6 @@
 #include "config.h"
 
 // Runs all pipelines until SIGTERM or SIGINT (drain; a second one ends at once) or until every pipeline has halted.
+// SIGHUP and the control socket's reload take over what has changed in the files of `request`. Owns the configuration.
 // Returns the process's exit code (sysexits.h).
-int supervisor_run(const struct config *config);
+int supervisor_run(struct config *config, const struct config_request *request);

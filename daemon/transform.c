@@ -21,6 +21,7 @@
 #include "failure.h"
 #include "log.h"
 #include "observer.h"
+#include "texts.h"
 #include "transform_host.h"
 
 enum {
@@ -38,6 +39,7 @@ struct transform {
     const struct config_pipeline *pipeline;
     struct stats *stats, *own_stats; // own: when there are no shared ones
     const char *script_name;
+    struct texts *texts;
     lua_State *lua;
     int worker, run_ref, close_ref;
     int compiles;
@@ -99,7 +101,7 @@ static int state_open(lua_State *L)
     struct transform *t = lua_touserdata(L, 1);
     luaL_openlibs(L);
     compiler_check(L, t);
-    transform_host(L, t->pipeline, t->worker, &t->turn, t->headers);
+    transform_host(L, t->pipeline, t->worker, &t->turn, t->headers, t->texts);
     lua_getglobal(L, "require");
     lua_pushliteral(L, "onced.runner");
     lua_call(L, 1, 1);
@@ -151,6 +153,7 @@ struct transform *transform_new(const struct config_pipeline *pipeline, int work
     t->script_name = script_name(pipeline);
     t->memory_most = pipeline->transform.memory_bytes;
     t->slice = SLICE_FIRST;
+    t->texts = texts_new(pipeline->transform.texts, pipeline->transform.texts_size);
     t->close_ref = LUA_NOREF;
     t->headers = transform_host_headers(pipeline);
     t->turn.note_offset = (int64_t *)&t->stats->note_offset;
@@ -160,6 +163,11 @@ struct transform *transform_new(const struct config_pipeline *pipeline, int work
         transform_free(&t);
     }
     return t;
+}
+
+const struct texts *transform_texts(const struct transform *t)
+{
+    return t->texts;
 }
 
 static void state_close(struct transform *t)
@@ -181,6 +189,7 @@ void transform_free(struct transform **transform)
     if (t->lua)
         state_close(t);
     stats_free(t->own_stats);
+    texts_free(&t->texts);
     free(t->headers);
     free(t);
     *transform = NULL;

@@ -6,12 +6,14 @@
 #include "config.h"
 #include "stats.h"
 
+struct texts;
 struct transform;
 
 // Loads the script and runs its init. `pipeline` and `stats` must outlive it. NULL: *e is HALT with the script's file and line.
 // stats may be NULL (check, specs): the transform then has its own.
 struct transform *transform_new(const struct config_pipeline *pipeline, int worker, struct stats *stats, struct err *e);
-void transform_free(struct transform **transform); // runs close()
+void transform_free(struct transform **transform);                      // runs close()
+const struct texts *transform_texts(const struct transform *transform); // the files it is made of
 
 // Transforms records [batch->transformed, batch->transformed + count) and advances batch->transformed over those that are done.
 // OK; or HALT: on_error or on_reject is stop; `transformed` then stands before the culprit, whose outputs are taken back, and

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "failure.h"
+#include "texts.h"
 
 static void set_string(lua_State *L, const char *name, const char *text)
 {
@@ -60,7 +61,7 @@ static void set_script(lua_State *L, const char *path)
 }
 
 void transform_host(lua_State *L, const struct config_pipeline *p, int worker, const struct onced_turn *turn,
-                    const struct onced_header *headers)
+                    const struct onced_header *headers, struct texts *texts)
 {
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "loaded");
@@ -69,6 +70,7 @@ void transform_host(lua_State *L, const struct config_pipeline *p, int worker, c
     set_number(L, "overhead", RECORD_OVERHEAD);
     set_pointer(L, "turn", turn);
     set_pointer(L, "null", NULL);
+    set_pointer(L, "texts", texts);
     set_script(L, p->transform.script);
     set_string(L, "params_json", p->transform.params_json ? p->transform.params_json : "{}");
     set_string(L, "allow_json", p->transform.allow_json ? p->transform.allow_json : "[]");
@@ -102,6 +104,11 @@ struct onced_header *transform_host_headers(const struct config_pipeline *pipeli
                 .name = h->name, .name_size = (int32_t)strlen(h->name), .data = h->value, .data_size = (int32_t)strlen(h->value)};
         }
     return headers;
+}
+
+const char *onced_file_read(struct texts *texts, const char *path, int64_t *size)
+{
+    return texts_read(texts, path, size);
 }
 
 int onced_null(lua_State *L);

@@ -6,8 +6,10 @@
 #include "batch.h"
 #include "config.h"
 
-// `headers` are the outputs' static ones, one after the other. `turn` and `headers` must outlive the state.
+struct texts;
+
+// `headers` are the outputs' static ones, one after the other. `turn`, `headers` and `texts` must outlive the state.
 void transform_host(lua_State *L, const struct config_pipeline *pipeline, int worker, const struct onced_turn *turn,
-                    const struct onced_header *headers);
+                    const struct onced_header *headers, struct texts *texts);
 // The static headers of all outputs, one after the other; the caller frees them.
 struct onced_header *transform_host_headers(const struct config_pipeline *pipeline);

@@ -36,7 +36,7 @@ int worker_run(const struct worker_args *args)
     struct err e = {.verdict = OK};
     signals_set();
     allocator_tune();
-    struct pipeline *pipeline = pipeline_new(args->config, args->pipeline, args->number, args->stats, &e);
+    struct pipeline *pipeline = pipeline_new(args->config, args->pipeline, args->number, args->shelf, args->stats, &e);
     if (pipeline)
         return exits[pipeline_run(pipeline, &stop_asked)];
     snprintf(args->stats->reason, sizeof args->stats->reason, "%s", e.text);

@@ -5,10 +5,6 @@
 #include "config.h"
 #include "stats.h"
 
-#ifndef WORKER_LOAD_MS       // specs are in a hurry
-#define WORKER_LOAD_MS 10000 // for a script to be loaded and its init to be run
-#endif
-
 // How a worker ends; the master acts on it.
 enum worker_exit {
     WORKER_STOPPED = 0,      // was told to: batch finished, committed, group left
@@ -21,6 +17,7 @@ struct worker_args {
     const struct config *config;
     const struct config_pipeline *pipeline;
     int number;          // of the worker in its pipeline, from 0
+    int shelf;           // of the pipeline's recipes
     struct stats *stats; // shared with the master
 };
 

@@ -19,6 +19,13 @@ local border = {
   failure = ffi.new "const char *[1]", -- the `error` of calls into C
 }
 
+-- A file's text, nil: it can't be read. Always the same in this state, whatever becomes of the file.
+local texts, size = host.texts, ffi.new "int64_t[1]"
+function border.read(path)
+  local text = border.C.onced_file_read(texts, path, size)
+  return text ~= nil and ffi.string(text, size[0]) or nil
+end
+
 -- A script may catch an error and go on, so the kind counts only for an error that carries the very message.
 local raised = {}
 

@@ -228,7 +228,7 @@ local function open_script()
   local path = { host.script_folder }
   for _, folder in ipairs(host.lua_path) do path[#path + 1] = folder end
   user = sandbox.new {
-    path = path, print = print_to_log, allow = params.read(host.allow_json), modules = { onced = require "onced" },
+    path = path, read = border.read, print = print_to_log, allow = params.read(host.allow_json), modules = { onced = require "onced" },
   }
   return user:file(host.script, host.script_name)
 end

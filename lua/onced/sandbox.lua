@@ -76,14 +76,6 @@ local function nested_coroutines(copied)
   return copied
 end
 
-local function read(path)
-  local file = io.open(path, "rb")
-  if not file then return nil end
-  local text = file:read "*a"
-  file:close()
-  return text
-end
-
 local Sandbox = {}
 Sandbox.__index = Sandbox
 
@@ -95,7 +87,7 @@ function Sandbox:compile(text, chunk)
 end
 
 function Sandbox:file(path, name)
-  local text = read(path)
+  local text = self.read(path)
   if not text then return nil, path .. ": can't be read" end
   return self:compile(text:gsub("^#[^\n]*", ""), "@" .. name)
 end
@@ -114,7 +106,7 @@ function Sandbox:find(name)
     for _, template in ipairs(templates(folder)) do
       local path = template:gsub("%?", (name:gsub("%.", "/"):gsub("%%", "%%%%")))
       local code, message = nil, nil
-      if read(path) then code, message = self:file(path, path:sub(1, #folder + 1) == folder .. "/" and path:sub(#folder + 2) or path) end
+      if self.read(path) then code, message = self:file(path, path:sub(1, #folder + 1) == folder .. "/" and path:sub(#folder + 2) or path) end
       if code then return code end
       if message then error(message, 0) end
       tried[#tried + 1] = "\n\tno file '" .. path .. "'"
@@ -160,9 +152,10 @@ local function environment(print)
   })
 end
 
--- options: path (folders or templates for require), print, allow (names), modules (name -> value)
+-- options: path (folders or templates for require), read (a file's text by its path, or nil), print, allow (names),
+-- modules (name -> value)
 function sandbox.new(options)
-  local self = setmetatable({ sources = {}, loaded = {}, path = options.path }, Sandbox)
+  local self = setmetatable({ sources = {}, loaded = {}, path = options.path, read = options.read }, Sandbox)
   local env = environment(options.print)
   self.env = env
   for _, name in ipairs(options.allow) do allow(env, name) end

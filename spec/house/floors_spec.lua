@@ -7,22 +7,26 @@ local ROWS = {
    { "cli" },
    { "command" }, -- one file each, command_NAME
    { "supervisor" },
+   { "status" },
+   { "roster" }, -- all crews
+   { "reload" },
    { "crew" }, -- the workers of a pipeline, and
    { "child" }, -- one of them, as the master sees them
-   { "lock", "notify", "backoff" },
-   { "worker", "rehearsal" },
+   { "lock", "notify", "backoff", "control" },
+   { "worker", "check", "rehearsal" },
    { "pipeline" },
+   { "exchange" },
    { "transaction" }, -- its back half
    { "source", "sink", "transform", "mailbox" },
    { "failure", "partitions", "observer" },
-   { "batch", "kafka" },
+   { "batch", "kafka", "recipe" },
    { "config" },
    { "interpolate", "settings", "codec" },
    { "yaml_tree" },
    { "report" },
    { "json" },
    { "bridge", "stats", "state_note", "audit" },
-   { "allocator", "log", "arena", "pool", "scalar", "spelling", "digest", "suspects" },
+   { "allocator", "log", "arena", "pool", "texts", "scalar", "spelling", "digest", "suspects" },
    { "err" },
    { "clock", "failpoint" },
 }

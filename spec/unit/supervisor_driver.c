@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 // The real master with a worker that does as it is told: worker_run is defined here, in place of worker.c. Built by
 // supervisor_driver.lua. What a worker does in each of its lives stands in $PLAN/NAME.N, a line for a life (the last one for all
-// further ones), words from left to right; each life is noted in $PLAN/NAME.N.lives: pid and the counter that it found.
+// further ones), words from left to right; each life is noted in $PLAN/NAME.N.lives: pid and the counter that it found. So are the
+// files that a reload would read: $PLAN/pipelines, if it is there, has words NAME:WORKERS[:GROUP[:SCRIPT]] in place of the arguments, or
+// "bad", "endless", "crash" or "hasty" (other files when they are read again); the script that a worker runs with stands in
+// $PLAN/NAME.N.script.
 //   driver run NAME:WORKERS ...      environment: PLAN, VMSTAT, DRAIN_MS, RECORD_MS, IGNORE_CHLD
+//   driver call LINE                 over the control socket
 //   driver listen ADDRESS            prints the datagrams that arrive there, a line for each
 //   driver log LEVEL TEXT            driver hit NAME PASSES           driver guard NAME
 #include <signal.h>
@@ -13,11 +17,15 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sysexits.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "clock.h"
+#include "control.h"
 #include "failpoint.h"
 #include "log.h"
+#include "recipe.h"
 #include "supervisor.h"
 #include "worker.h"
 
@@ -27,6 +35,26 @@ static void on_term(int number)
 {
     (void)number;
     told_to_stop = 1;
+}
+
+static const struct worker_args *worker;
+
+// As a worker does between two transactions.
+static void take_over(void)
+{
+    char path[512];
+    uint64_t place = atomic_load(&worker->stats->recipe);
+    static uint64_t taken;
+    if (place == taken)
+        return;
+    struct recipe *recipe = recipe_read(recipe_take(worker->shelf, place), worker->config, worker->pipeline);
+    snprintf(path, sizeof path, "%s/%s.%d.script", getenv("PLAN"), worker->pipeline->name, worker->number);
+    FILE *file = fopen(path, "w");
+    fputs(recipe->pipeline.transform.script, file);
+    fclose(file);
+    recipe_free(&recipe);
+    taken = place;
+    atomic_store(&worker->stats->recipe_taken, place);
 }
 
 static void beat(struct stats *stats)
@@ -57,6 +85,8 @@ static void life_line(const struct worker_args *args, char *line, size_t size)
 static void forever(struct stats *stats, int front, int back, int until_term)
 {
     while (!(until_term && told_to_stop)) {
+        if (until_term)
+            take_over();
         if (front)
             atomic_store(&stats->front_beat, clock_ms());
         if (back)
@@ -150,6 +180,7 @@ static void act(struct stats *s, char *word)
 int worker_run(const struct worker_args *args)
 {
     char line[512], *rest = line, *word;
+    worker = args;
     signal(SIGTERM, on_term);
     life_line(args, line, sizeof line);
     while ((word = strsep(&rest, " ")))
@@ -157,26 +188,105 @@ int worker_run(const struct worker_args *args)
     return WORKER_STOPPED;
 }
 
-static int run(int count, char **specs)
+// The words of $PLAN/pipelines, or those given; cut out of `line`.
+static int words_find(char *line, size_t size, char **words, const char *const *given)
 {
-    struct config_pipeline pipelines[8] = {0};
-    struct config config = {.pipelines = pipelines, .pipeline_count = count, .drain_timeout_ms = 30000};
-    if (getenv("DRAIN_MS"))
-        config.drain_timeout_ms = atol(getenv("DRAIN_MS"));
+    char path[512], *word;
+    int count = 0;
+    snprintf(path, sizeof path, "%s/pipelines", getenv("PLAN"));
+    FILE *file = fopen(path, "r");
+    for (int i = 0; !file && given[i]; i++)
+        snprintf(line + strlen(line), size - strlen(line), "%s ", given[i]);
+    if (file && !fgets(line, (int)size, file))
+        line = NULL;
+    while ((word = strsep(&line, " \n")))
+        if (*word)
+            words[count++] = word;
+    if (file)
+        fclose(file);
+    return count;
+}
+
+static const char *part(char **rest, const char *otherwise)
+{
+    const char *found = strsep(rest, ":");
+    return found && *found ? found : otherwise;
+}
+
+struct config *config_load(const struct config_request *request, enum config_format format, FILE *report, int *errors)
+{
+    static char lines[64][512]; // a driver loads few configurations
+    static char hasty[32];
+    static int loads;
+    char *words[8];
+    struct config *config = calloc(1, sizeof *config);
+    char *line = lines[loads++];
+    int count = words_find(line, sizeof lines[0], words, request->pipelines);
+    config->pipelines = calloc(8, sizeof *config->pipelines);
+    config->drain_timeout_ms = getenv("DRAIN_MS") ? atol(getenv("DRAIN_MS")) : 30000;
+    config->log_level = LOG_LEVEL_INFO;
+    for (int i = 0; i < count && format == CONFIG_TEXT; i++) {
+        char *rest = words[i];
+        const char *name = part(&rest, "");
+        if (strcmp(name, "bad") == 0) {
+            fprintf(report, "orders.yaml:1:1: error: it is bad\n");
+            *errors = 1;
+            config_free(&config);
+            return NULL;
+        }
+        if (strcmp(name, "endless") == 0)
+            for (;;)
+                pause();
+        if (strcmp(name, "crash") == 0)
+            raise(SIGSEGV);
+        struct config_pipeline *pipeline = &config->pipelines[config->pipeline_count++];
+        pipeline->name = name;
+        pipeline->instance = "here";
+        pipeline->workers = atoi(part(&rest, "1"));
+        pipeline->group = part(&rest, name);
+        pipeline->transform.script = part(&rest, "here.lua");
+        pipeline->transaction.timeout_ms = 100;
+        pipeline->transform.record_time_ms = getenv("RECORD_MS") ? atol(getenv("RECORD_MS")) : 0;
+        if (strcmp(name, "hasty") == 0)
+            snprintf(hasty, sizeof hasty, "%d", (int)getpid()), pipeline->group = hasty;
+    }
+    return config;
+}
+
+void config_free(struct config **config)
+{
+    if (*config)
+        free((*config)->pipelines);
+    free(*config);
+    *config = NULL;
+}
+
+int check_recipes(const struct config *config, FILE *out, int shelf)
+{
+    for (int i = 0; i < config->pipeline_count; i++) {
+        struct recipe_bytes seat = recipe_seat(&config->pipelines[i]), recipe = recipe_write(config, &config->pipelines[i], "", 0);
+        if (!recipe_put(shelf, &seat) || !recipe_put(shelf, &recipe))
+            fprintf(out, "the shelf is full\n");
+        free(seat.data);
+        free(recipe.data);
+    }
+    return 0;
+}
+
+static int run(char **specs)
+{
+    struct config_request request = {.pipelines = (const char *const *)specs};
+    int errors = 0;
     if (getenv("IGNORE_CHLD"))
         signal(SIGCHLD, SIG_IGN);
-    for (int i = 0; i < count; i++) {
-        char *workers = strchr(specs[i], ':');
-        *workers++ = '\0';
-        pipelines[i].name = specs[i];
-        pipelines[i].instance = "here";
-        pipelines[i].workers = atoi(workers);
-        pipelines[i].transaction.timeout_ms = 100;
-        pipelines[i].transform.script = "here.lua";
-        if (getenv("RECORD_MS"))
-            pipelines[i].transform.record_time_ms = atol(getenv("RECORD_MS"));
-    }
-    return supervisor_run(&config);
+    struct config *config = config_load(&request, CONFIG_TEXT, stderr, &errors);
+    return config ? supervisor_run(config, &request) : EX_CONFIG;
+}
+
+static int call(const char *line)
+{
+    char path[512];
+    return control_path(NULL, path, sizeof path) ? control_call(path, line, stdout, stdout) : EX_UNAVAILABLE;
 }
 
 static int listen_at(const char *path)
@@ -211,7 +321,9 @@ int main(int count, char **words)
     const char *mode = count > 2 ? words[1] : "";
     log_init(LOG_LEVEL_INFO);
     if (strcmp(mode, "run") == 0)
-        return run(count - 2, words + 2);
+        return run(words + 2);
+    if (strcmp(mode, "call") == 0)
+        return call(words[2]);
     if (strcmp(mode, "listen") == 0)
         return listen_at(words[2]);
     if (strcmp(mode, "log") == 0 && count == 4) {

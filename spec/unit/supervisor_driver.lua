@@ -6,10 +6,11 @@ local driver = {}
 local Master = {}
 Master.__index = Master
 
-local PARTS = { "log", "stats", "err", "lock", "notify", "backoff", "failpoint", "suspects", "child", "crew", "crew_report", "supervisor" }
+local PARTS = { "log", "stats", "err", "lock", "notify", "backoff", "failpoint", "suspects", "control", "json", "recipe", "child",
+   "crew", "crew_report", "reload", "roster", "status", "supervisor" }
 -- Limits that no spec can wait for are shorter here.
 local FLAGS = "-std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -pthread -Idaemon -DFAILPOINTS -DSTALL_LEAST_MS=1500 -DREPORT_MS=300"
-   .. [[ -DWORKER_LOAD_MS=1000 -DVMSTAT='getenv("VMSTAT")']]
+   .. [[ -DCHECK_MS=1500 -DWORKER_LOAD_MS=1000 -DVMSTAT='getenv("VMSTAT")']]
 
 local binary
 function driver.binary()
@@ -86,6 +87,27 @@ end
 
 -- Lets workers go on that await it.
 function Master:go() assert(io.open(self.folder .. "/go", "w")):close() end
+
+-- What a reload would read: {"orders:2", "bills:1:GROUP:SCRIPT"}.
+function Master:pipelines(list)
+   local file = assert(io.open(self.folder .. "/pipelines.new", "w"))
+   file:write(table.concat(list, " "), "\n")
+   file:close()
+   os.rename(self.folder .. "/pipelines.new", self.folder .. "/pipelines")
+end
+
+-- Over the control socket: exit code and answer.
+function Master:call(line)
+   return process.run({ driver.binary(), "call", line }, { env = { RUNTIME_DIRECTORY = self.folder } })
+end
+
+-- Waits until a worker runs with this script.
+function Master:runs(worker, script)
+   return wait.till(worker .. " runs with " .. script, 20, function()
+      local found = read(self.folder .. "/" .. worker .. ".script")
+      return found == script, found
+   end)
+end
 
 function Master:signal(name) self.child:signal(name) end
 function Master:wait(seconds) return self.child:wait(seconds or 20) end

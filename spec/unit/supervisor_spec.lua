@@ -30,15 +30,6 @@ describe("supervisor", function()
       assert.matches("orders#0: stopped", master:log(), 1, true)
    end)
 
-   it("goes on at SIGHUP", function()
-      local master = driver.start({ "orders:1" })
-      master:logged("ready: every worker")
-      master:signal "HUP"
-      master:logged("reload is not in this version")
-      master:signal "TERM"
-      assert.equal(0, master:wait())
-   end)
-
    it("restarts a killed worker at once and keeps its page", function()
       local master = driver.start({ "orders:1" }, { ["orders.0"] = { "ready count:7 work" } })
       local first = master:lives("orders.0")[1]
