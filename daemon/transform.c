@@ -223,17 +223,6 @@ void onced_note_move(struct onced_turn *turn, int32_t record)
 
 // --- what comes back from Lua -----------------------------------------------------------------------------------------------------------
 
-int64_t onced_now(void)
-{
-    return clock_wall_ms();
-}
-
-void onced_log(int level, const char *text, int64_t size)
-{
-    if (!observer_said(level, text, size))
-        log_line((enum log_level)level, "%.*s", (int)(size > 4096 ? 4096 : size), text);
-}
-
 // A record that is computed again gets the same; two pipelines that read one topic don't share any.
 void onced_uuid(const struct onced_turn *turn, int32_t record, int32_t number, char *to)
 {

@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "failure.h"
+#include "log.h"
+#include "observer.h"
 #include "texts.h"
 
 static void set_string(lua_State *L, const char *name, const char *text)
@@ -118,4 +121,15 @@ int onced_null(lua_State *L)
 {
     lua_pushlightuserdata(L, NULL);
     return 1;
+}
+
+int64_t onced_now(void)
+{
+    return clock_wall_ms();
+}
+
+void onced_log(int level, const char *text, int64_t size)
+{
+    if (!observer_said(level, text, size))
+        log_line((enum log_level)level, "%.*s", (int)(size > 4096 ? 4096 : size), text);
 }
