@@ -418,7 +418,7 @@ static int supervisor_loop(struct supervisor *s)
 
 int supervisor_run(struct config *config, const struct config_request *request)
 {
-    struct supervisor s;
+    static struct supervisor s; // its end is the process's
     struct err e;
     int code = EX_OSERR;
     must(config->pipeline_count > 0);
