@@ -244,7 +244,7 @@ const char *config_data(struct config_draft *draft, const char *yaml, const stru
     }
     fputc('}', out);
     must(fclose(out) == 0);
-    if (!failed && length > DATA_MOST)
+    if (map && !failed && length > DATA_MOST)
         report_error(draft->report, map->place, NULL, "the files are larger than 128 MiB together");
     const char *data = pool_text(draft->pool, text, length);
     *size = (int64_t)length;

@@ -22,11 +22,12 @@ for i = 0, pipeline.output_count - 1 do
     variable = o.variable ~= nil and ffi.string(o.variable) or nil, values = {},
   }
 end
+ffi.cdef "struct texts *texts_new(const char *bytes, size_t size);"
 package.loaded["onced.bridge"] = "" -- declared already, by the driver
 package.loaded["onced.host"] = {
   version = C.ONCED_BRIDGE_VERSION, overhead = 100, turn = t, null = newproxy(), script = folder .. "/orders.lua",
   script_name = "orders.lua", script_folder = folder, params_json = "{}", data = "{}", data_size = 2, allow_json = "[]", lua_path = {}, pipeline = "shop",
-  worker = 0, outputs = outputs,
+  worker = 0, outputs = outputs, texts = C.texts_new(nil, 0),
 }
 local runner = require "onced.runner"
 local failure = runner.load()
