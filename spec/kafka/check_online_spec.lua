@@ -1,6 +1,7 @@
 -- The commands that ask a broker and write nothing: check --online and try --topic.
 local flow = require "spec.kafka.flow"
 local process = require "spec.support.process"
+local wait = require "spec.support.wait"
 
 local FOLDER = "build/spec/online-" .. process.self()
 
@@ -94,6 +95,7 @@ describe("asking the broker:", function()
       local path = pipeline("online-in", "online-out", "5s")
       f.witness:send("online-in", { { key = "k0", value = '{"n":0}', partition = 1, headers = { { "h", "1" } } } })
       f.witness:send("online-in", { { value = '{"n":"aborted"}', partition = 1 } }, { transaction = "abort", id = "online", timeout_ms = 5000 })
+      wait.till("its marker", 30, function() return #f.witness:transactions({ prefix = "online" }).transactions == 0 end, 50)
       for n = 1, 3 do f.witness:send("online-in", { { value = ('{"n":%d}'):format(n), partition = 1 } }) end
       local code, out = onced("try", path, "--topic=online-in", "--partition=1", "--offset=0", "--max=2")
       assert.equal(0, code, out)

@@ -218,7 +218,7 @@ describe("rules", function()
    end)
 
    it("a successor that stays would be out of order and repeated", function()
-      assert.is_true(#dropped_with_a_successor("successor-stays", "drop-successor") > 20)
+      assert.are_not.same(numbers(20), dropped_with_a_successor("successor-stays", "drop-successor")) -- 11 behind 20, or not yet there
    end)
 
    -- --- R14 ------------------------------------------------------------------------------------------------------------------------
