@@ -172,10 +172,10 @@ describe("rules", function()
    end)
 
    -- --- R8 -------------------------------------------------------------------------------------------------------------------------
-   -- A batch is dropped because the group's offsets have moved while its outcome was in doubt (somebody set partition 1 on from 10 to
+   -- A batch is dropped because the group's offsets have moved while its outcome was in doubt (somebody set partition 1 on from 11 to
    -- 15), and its successor is already transformed. Returns the values in partition 0 of the output, which nobody has touched.
    local function dropped_with_a_successor(name, guard_off)
-      local case = s:case(name, { partitions = 2, transaction = "commit_every: 20ms, timeout: 3s" })
+      local case = s:case(name, { partitions = 2, transaction = "commit_every: 2s, timeout: 3s" })
       local ending = hold(name)
       local function send(partition, from, to)
          local records = {}
@@ -186,15 +186,18 @@ describe("rules", function()
       send(1, 1, 10)
       local d = case:daemon { guard_off = guard_off, failpoints = "before-endtxn=hold:" .. ending.path }
       case:through()
+      send(1, 11, 11) -- two seconds from here on are gathered into one batch
+      case:through()
       ending:set()
-      s.witness:send(case.input, { { value = "11", partition = 0 }, { value = "11", partition = 1 } }, { transaction = "commit" })
+      s.witness:send(case.input, { { value = "11", partition = 0 }, { value = "12", partition = 1 } }, { transaction = "commit" })
       ending:reached()
       send(0, 12, 20)
-      send(1, 12, 20)
+      send(1, 13, 20)
       wait.till("the broker has aborted it", 20, function()
          return #s.witness:transactions({ prefix = "onced." .. name .. "." }).transactions == 0
       end, 100)
       s.witness:commit_offset { group = name, topic = case.input, partition = 1, offset = 15, transactional = true }
+      wait.till("partition 1 to be set on", 20, function() return s.witness:offset(name, case.input, 1) == 15 end, 20)
       d:mark()
       ending:release()
       d:wait_log("the group has moved, dropped", 20)
