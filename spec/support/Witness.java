@@ -503,9 +503,21 @@ public final class Witness {
     List<TransactionListing> transactions(String prefix) throws Exception {
         List<TransactionListing> out = new ArrayList<>();
         Set<TransactionState> states = Set.of(TransactionState.ONGOING, TransactionState.PREPARE_ABORT, TransactionState.PREPARE_COMMIT);
-        for (TransactionListing t : get(admin.listTransactions(new ListTransactionsOptions().filterStates(states)).all()))
+        for (TransactionListing t : listed(states))
             if (t.transactionalId().startsWith(prefix) && !t.transactionalId().startsWith("witness.")) out.add(t);
         return out;
+    }
+
+    /** While brokers come back the admin client may trip over its own list of them ("Unexpected key set"). */
+    private Collection<TransactionListing> listed(Set<TransactionState> states) throws Exception {
+        for (int left = 20;; left--) {
+            try {
+                return get(admin.listTransactions(new ListTransactionsOptions().filterStates(states)).all());
+            } catch (IllegalArgumentException | ExecutionException e) {
+                if (left == 0 || e instanceof ExecutionException && !(e.getCause() instanceof IllegalArgumentException)) throw e;
+                Thread.sleep(500);
+            }
+        }
     }
 
     private JsonNode showTransactions(String prefix) throws Exception {
