@@ -50,10 +50,10 @@ function witness.start(bootstrap)
    return setmetatable({ child = child }, Witness)
 end
 
--- request.timeout: seconds to wait for the answer (default 150).
+-- request.timeout: seconds to wait for the answer (default 300).
 local function call(self, cmd, request)
    request = request or {}
-   local timeout = request.timeout or 150
+   local timeout = request.timeout or 300
    request.timeout, request.cmd = nil, cmd
    self.child:write(assert(json.encode(request)) .. "\n")
    local line = self.child:line(timeout)
