@@ -8,7 +8,7 @@ BUILD := build$(if $(FAILPOINTS),/failpoints)$(if $(SANITIZE),/san-$(firstword $
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0)
 
 # mimalloc: records with headers cost half of what glibc's allocator makes of them across threads (spec/bench); optional. 3.0, a beta,
-# never uses again what another thread has freed: after 1 GB of records a worker holds 1 GB.
+# seems not to use again what another thread has freed: after 1 GB of records a worker holds 1 GB.
 MIMALLOC := $(if $(SANITIZE),,$(shell echo 'int main(void){_Static_assert(MI_MALLOC_VERSION / 10 != 30, "");}' | $(CC) -include mimalloc.h -x c - -lmimalloc -o /dev/null 2>/dev/null && echo -lmimalloc))
 CFLAGS ?= -O2 -g
 CFLAGS_ALL = -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -fPIC -pthread -Idaemon $(shell pkg-config --cflags luajit) \
