@@ -162,7 +162,7 @@ describe("reload", function()
       local master = started { "orders:1" }
       master:pipelines { "endless" } -- until its limit
       master:signal "HUP"
-      master:logged "reload: checking"
+      master:logged "endless: its files are read"
       master:pipelines { "orders:1:orders:b.lua" }
       assert.same({ 0, "orders: taken over in place" }, { master:call "reload --wait" })
       master:runs("orders.0", "b.lua")

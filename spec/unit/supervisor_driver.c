@@ -234,9 +234,11 @@ struct config *config_load(const struct config_request *request, enum config_for
             config_free(&config);
             return NULL;
         }
-        if (strcmp(name, "endless") == 0)
+        if (strcmp(name, "endless") == 0) {
+            fputs("endless: its files are read\n", stderr);
             for (;;)
                 pause();
+        }
         if (strcmp(name, "crash") == 0)
             raise(SIGSEGV);
         struct config_pipeline *pipeline = &config->pipelines[config->pipeline_count++];
