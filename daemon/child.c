@@ -259,6 +259,16 @@ int child_judge(struct child *child, int status)
     return 1;
 }
 
+int child_judge_load(struct child *child, int status)
+{
+    enum death cause;
+    if (atomic_load(&child->args.stats->state) != WORKER_NEW)
+        child->load_crashes = 0;
+    else if (judged(child, status, &cause) && cause == DEATH_CRASH)
+        return ++child->load_crashes;
+    return 0;
+}
+
 const char *child_end(int status, char *text, size_t size)
 {
     if (WIFSIGNALED(status))

@@ -21,6 +21,7 @@ struct child {
     struct backoff backoff;
     int killed;             // by the master, which has said why
     int overtime;           // it was for transform.limits.record_time
+    int load_crashes;       // since the script and its init were last through
     uint64_t oom_kills;     // of the machine, when the process began
     struct sighting {       // of what is in the script's hands
         uint64_t sequence;  // of the note
@@ -47,6 +48,8 @@ int child_is_stopped(const struct child *child); // by a signal, or by a debugge
 int64_t child_dwelling(struct child *child, int64_t now, int64_t since);
 // The process has ended. 1: that was the script's doing; the record it had in hand becomes a suspect, and the log names it.
 int child_judge(struct child *child, int status);
+// The same of a script that crashed while it was loaded or in init, where no record is to blame. How often in a row by now; 0: it didn't.
+int child_judge_load(struct child *child, int status);
 // " while transforming TOPIC/PARTITION offset N", or "" when it wasn't in the script.
 const char *child_doing(const struct child *child, char *text, size_t size);
 // What a wait status says: "killed by signal 9 (Killed)".

@@ -17,7 +17,8 @@
 #define STALL_LEAST_MS 30000
 #endif
 enum {
-    LOOKS = 4, // at a record within its record_time
+    LOOKS = 4,        // at a record within its record_time
+    LOAD_CRASHES = 3, // in a row: a script that has crashed so often while it was loaded would do so for ever
     FENCED_TWICE_MS = 60000,
     FENCED_PAUSE_MS = 2000, // the other's start is over by then: otherwise both could fence each other twice, and both would halt
 };
@@ -243,6 +244,17 @@ static void crew_wound_down(struct crew *crew, struct child *child, int status, 
         crew->exit_code = EX_TEMPFAIL;
 }
 
+static void crew_load_crashed(struct crew *crew, const struct child *child, int crashes, const char *end, int64_t now)
+{
+    const char *script = crew->pipeline->transform.script;
+    if (crashes < LOAD_CRASHES)
+        log_error("%s: %s while loading %.200s or in its init; %d of %d times that halt the pipeline", child->name, end, script, crashes,
+                  LOAD_CRASHES);
+    else
+        crew_halt(crew, EX_DATAERR, now, "%s: %s while loading %.120s or in its init, %d times in a row", child->name, end, script,
+                  crashes);
+}
+
 static void crew_answer(struct crew *crew, struct child *child, int status, int64_t now)
 {
     char end[128];
@@ -250,12 +262,14 @@ static void crew_answer(struct crew *crew, struct child *child, int status, int6
     enum crew_state before = crew->state;
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : WORKER_SPENT;
     child_end(status, end, sizeof end);
-    int blamed = child_judge(child, status);
+    int blamed = child_judge(child, status), load_crashes = blamed ? 0 : child_judge_load(child, status);
     crew_notice_fencing(crew, child, now);
 
     if (code == WORKER_NEEDS_HUMAN)
         crew_halt(crew, EX_DATAERR, now, "%s: %.*s", child->name, (int)sizeof child->args.stats->reason - 1,
                   *reason ? reason : "it gave no reason; its log lines may");
+    if (load_crashes)
+        crew_load_crashed(crew, child, load_crashes, end, now);
     if (code == WORKER_FENCED && atomic_load(&child->args.stats->fenced_at) < child->started_ms)
         crew_fenced(crew, child, now, now);
 

@@ -249,6 +249,19 @@ describe("supervisor", function()
          assert.not_matches("record_time", log)
       end)
 
+      it("halts its pipeline when it crashes three times in a row while it is loaded, not when it got further in between", function()
+         local master = driver.start({ "orders:1", "bills:1" }, {
+            ["orders.0"] = { "raise:11", "raise:11", "starting raise:11", "raise:6", "exit:75", "raise:9", "raise:6", "raise:11", "ready work" } })
+         local log = master:logged("orders: pipeline halted")
+         assert.matches("orders#0: killed by signal 11 (Segmentation fault) while loading here.lua or in its init; "
+            .. "2 of 3 times that halt the pipeline", log, 1, true)
+         assert.matches("orders: pipeline halted: orders#0: killed by signal 11 (Segmentation fault) while loading here.lua or in its init, "
+            .. "3 times in a row", log, 1, true)
+         assert.same({ 8, 1 }, { #master:lives("orders.0", 8), #master:lives("bills.0") })
+         master:signal "TERM"
+         assert.equal(65, (master:wait()))
+      end)
+
       it("halts its pipeline when it can't be loaded in time", function()
          local master = driver.start({ "orders:2", "bills:1" }, { ["orders.1"] = { "hang" } })
          local log = master:logged("orders: pipeline halted")
