@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Watches while a pipeline works: a reader that runs beside it (latency; and did what it saw stay what it was? a correction afterwards
-// would hide a torn commit), or a look at a group's committed offsets every 200 ms (they must never go back).
+// would hide a torn commit), or a look at a group's committed offsets, five times a second or
+// as often as is asked for (they must never go back).
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.time.Duration;
@@ -9,7 +10,10 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Properties;
+import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
+import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.common.TopicPartition;
@@ -120,25 +124,34 @@ abstract class Follower extends Thread {
     }
 
     static final class Offsets extends Follower {
-        private final Witness witness;
+        private final Admin admin; // its own: short time-outs, so that a broker that is stopped doesn't blind it for long
         private final String group;
+        private final long every;
         private final Map<TopicPartition, Long> last = new HashMap<>();
+        private volatile Map<String, Long> shown = Map.of();
         private final ArrayNode decreased = Witness.json.createArrayNode();
         private volatile long samples;
 
-        Offsets(Witness witness, String group) {
-            this.witness = witness;
+        Offsets(Witness witness, String group, long every) {
+            Properties p = witness.client();
+            p.put("request.timeout.ms", "2000");
+            p.put("default.api.timeout.ms", "4000");
+            admin = Admin.create(p);
             this.group = group;
+            this.every = every;
         }
 
         @Override void turn() throws Exception {
             Map<TopicPartition, Long> now;
             try {
-                now = witness.committed(group, false);
+                now = Witness.committed(admin, group, false);
             } catch (Exception e) { // a coordinator that is down or loading is no finding
-                Thread.sleep(200);
+                Thread.sleep(every);
                 return;
             }
+            Map<String, Long> each = new TreeMap<>();
+            now.forEach((p, o) -> each.put(p.toString(), o));
+            shown = each;
             samples++;
             now.forEach((p, o) -> {
                 Long before = last.put(p, o);
@@ -148,12 +161,17 @@ abstract class Follower extends Thread {
                 if (!now.containsKey(p) && o >= 0) decreased.add(p + ": " + o + " -> none");
             });
             last.keySet().retainAll(now.keySet());
-            Thread.sleep(200);
+            Thread.sleep(every);
         }
 
         @Override void report(ObjectNode to) {
-            to.put("samples", samples);
-            if (!isAlive()) to.set("decreased", decreased);
+            to.put("samples", samples); // before the offsets: those are of this sample or of a later one
+            ObjectNode each = to.putObject("offsets");
+            shown.forEach(each::put);
+            if (!isAlive()) {
+                to.set("decreased", decreased);
+                admin.close();
+            }
             if (error != null) to.put("error", error);
         }
     }

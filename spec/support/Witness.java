@@ -107,7 +107,7 @@ public final class Witness {
         case "ends": return showEnds(topic);
         case "follow": return follow(c, topic);
         case "aborted": return aborted(c, topic);
-        case "watch_offsets": return start(new Follower.Offsets(this, group));
+        case "watch_offsets": return start(new Follower.Offsets(this, group, c.path("every_ms").asLong(200)));
         case "committed": return showCommitted(group);
         case "commit_offset": return commitOffset(c, group, topic);
         case "pending": return pending(c, group);
@@ -116,6 +116,7 @@ public final class Witness {
         case "group": return showGroup(group);
         case "transactions": return showTransactions(c.path("prefix").asText(""));
         case "producers": return showProducers(topic);
+        case "coordinator": return coordinator(c.get("id").asText());
         case "fence": return done(admin.fenceProducers(List.of(c.get("id").asText())).all());
         case "verify": return new Oracle(this, c).verify();
         default: throw new IllegalArgumentException("unknown command " + c.path("cmd"));
@@ -414,12 +415,16 @@ public final class Witness {
     // --- groups ------------------------------------------------------------------------------------------------------------------
     /** Stable: waits for offsets that are part of an open transaction, as a new owner of the partitions would. */
     Map<TopicPartition, Long> committed(String group, boolean stable) throws Exception {
+        return committed(admin, group, stable);
+    }
+
+    static Map<TopicPartition, Long> committed(Admin admin, String group, boolean stable) throws Exception {
         Map<TopicPartition, Long> out = new HashMap<>();
-        offsets(group, stable).forEach((p, o) -> out.put(p, o.offset()));
+        offsets(admin, group, stable).forEach((p, o) -> out.put(p, o.offset()));
         return out;
     }
 
-    private Map<TopicPartition, OffsetAndMetadata> offsets(String group, boolean stable) throws Exception {
+    private static Map<TopicPartition, OffsetAndMetadata> offsets(Admin admin, String group, boolean stable) throws Exception {
         Map<TopicPartition, OffsetAndMetadata> out = new HashMap<>();
         try {
             get(admin.listConsumerGroupOffsets(group, new ListConsumerGroupOffsetsOptions().requireStable(stable)).partitionsToOffsetAndMetadata())
@@ -435,7 +440,7 @@ public final class Witness {
     private JsonNode showCommitted(String group) throws Exception {
         ArrayNode out = json.createArrayNode();
         Map<String, ObjectNode> sorted = new TreeMap<>();
-        offsets(group, true).forEach((p, o) -> sorted.put(String.format("%s/%09d", p.topic(), p.partition()),
+        offsets(admin, group, true).forEach((p, o) -> sorted.put(String.format("%s/%09d", p.topic(), p.partition()),
             json.createObjectNode().put("topic", p.topic()).put("partition", p.partition()).put("offset", o.offset()).put("metadata", o.metadata())));
         sorted.values().forEach(out::add);
         return json.createObjectNode().set("offsets", out);
@@ -530,6 +535,12 @@ public final class Witness {
             d.topicPartitions().forEach(p -> parts.add(p.toString()));
         }
         return json.createObjectNode().set("transactions", out);
+    }
+
+    /** Of a transactional id that has been used, whether or not its transaction is open. */
+    private JsonNode coordinator(String id) throws Exception {
+        TransactionDescription d = get(admin.describeTransactions(List.of(id)).all()).get(id);
+        return json.createObjectNode().put("coordinator", d.coordinatorId()).put("state", d.state().toString());
     }
 
     /** What the leaders know of producers; `start` >= 0: a transaction is open on that partition, whether a coordinator knows it or not. */

@@ -7,22 +7,27 @@ local cluster = {}
 local Cluster = {}
 Cluster.__index = Cluster
 
-local TOOL = "spec/support/kafka"
+local KAFKA, NETWORK = "spec/support/kafka", "spec/support/network"
 local number = 0
 
-local function run(...)
-   local code, out = process.run { TOOL, ... }
-   if code ~= 0 then error(("%s %s failed (%s); see above"):format(TOOL, table.concat({ ... }, " "), tostring(code)), 3) end
+local function tool(name, ...)
+   local code, out = process.run { name, ... }
+   if code ~= 0 then error(("%s %s failed (%s); see above"):format(name, table.concat({ ... }, " "), tostring(code)), 3) end
    return out
 end
 
--- options: brokers = 1|3, proxied = true, bench = true, listeners = {NAME = "SASL_SSL"}, properties = {["k"] = v}, dir
+local function run(...) return tool(KAFKA, ...) end
+
+-- options: brokers = 1|3, controller = true (a node of its own), namespaces = true, proxied = true, bench = true,
+-- listeners = {NAME = "SASL_SSL"}, properties = {["k"] = v}, dir
 function cluster.start(options)
    options = options or {}
    number = number + 1
    local dir = options.dir or ("build/kafka/spec-%d-%d"):format(process.self(), number)
    local args = { "start", dir, "--parent", process.self(), "--brokers", options.brokers or 1, options.bench and "--bench" or "--fast" }
-   if options.proxied then args[#args + 1] = "--proxied" end
+   for _, flag in ipairs { "proxied", "controller", "namespaces" } do
+      if options[flag] then args[#args + 1] = "--" .. flag end
+   end
    for name, protocol in pairs(options.listeners or {}) do
       args[#args + 1] = "--listener"
       args[#args + 1] = name .. "=" .. protocol
@@ -34,8 +39,21 @@ function cluster.start(options)
    run(unpack(args))
    local self = setmetatable({ dir = dir, brokers = options.brokers or 1, foreign = os.getenv("ONCED_BROKERS") ~= nil }, Cluster)
    self.bootstrap = run("bootstrap", dir)
+   if options.namespaces then self.network = "onced-" .. process.self() end
    return self
 end
+
+-- What a machine lacks for namespaces = true: a line each, or nil.
+function cluster.lacks()
+   local code, out = process.run { NETWORK, "lacks" }
+   return code ~= 0 and out or nil
+end
+
+-- What to put before a command to run it on a host of the network (a, b, c, hub); nothing where there is no network.
+function Cluster:host(name) return self.network and { "nsenter", "--net=/run/netns/" .. self.network .. "-" .. name } or {} end
+
+-- A command of spec/support/network: net("cut", "a", 2, "in"), net("heal"), ...
+function Cluster:net(command, ...) tool(NETWORK, command, self.network, ...) end
 
 -- host:port list of one of `listeners`.
 function Cluster:listener(name) return run("bootstrap", self.dir, name) end

@@ -12,15 +12,16 @@ local stage = {}
 local Stage = {}
 Stage.__index = Stage
 
--- options of cluster.start; true if the cluster is somebody else's (ONCED_BROKERS).
+-- options of cluster.start. The binaries are copied: a build meanwhile doesn't matter.
 function Stage:open(options)
    process.build "support" -- everything at once: one wait, one place for what is missing
    if process.shell(("cp build/onced %s/onced.binary"):format(self.dir)) ~= 0 then error("build/onced isn't there: make build", 0) end
+   process.shell(("cp build/failpoints/onced %s/onced.failpoints 2>/dev/null"):format(self.dir))
    options = options or {}
    options.dir = self.dir .. "/kafka"
    self.cluster = cluster.start(options)
    self.bootstrap, self.foreign = self.cluster.bootstrap, self.cluster.foreign
-   self.witness = witness.start(self.bootstrap)
+   self.witness = witness.start(options.namespaces and self.cluster:listener "ORACLE" or self.bootstrap, self.cluster:host "hub")
    self.witness:ping { timeout = 30 }
 end
 
@@ -32,9 +33,10 @@ function Stage:topics(names, partitions)
    end
 end
 
--- As daemon.start. Its files and its log are in the stage's folder, and so is a copy of the binary: a build meanwhile doesn't matter.
+-- As daemon.start; its files and its log are in the stage's folder. `host`: where it runs in a cluster with namespaces.
 function Stage:daemon(options)
-   options.binary = self.dir .. "/onced.binary"
+   options.binary = self.dir .. ((options.failpoints or options.guard_off) and "/onced.failpoints" or "/onced.binary")
+   if options.host then options.wrap = self.cluster:host(options.host) end
    options.bootstrap = options.bootstrap or self.bootstrap
    options.dir = self.dir .. "/" .. (options.instance or "onced")
    local d = daemon.new(options)
@@ -49,6 +51,7 @@ function Stage:close()
    end
    if self.witness then pcall(self.witness.stop, self.witness) end
    if self.cluster then pcall(self.cluster.stop, self.cluster) end
+   self.daemons, self.made, self.witness, self.cluster = {}, {}, nil, nil
 end
 
 -- Runs act(stage) and ends the process: 0 if it returned true, 1 if not, 70 after an error. Logs stay unless all was well.
@@ -64,17 +67,24 @@ function stage.run(name, act)
    os.exit(clean and 0 or ok and 1 or interrupted and 130 or 70)
 end
 
--- Options of the command line: `known` is {name = default}; --name VALUE or --name=VALUE. "help" prints the text and ends.
+-- Options of the command line: `known` is {name = default}; --name VALUE or --name=VALUE, and --name alone where the default is false.
+-- Other words are a list, where known[1] says that there may be some. "help" prints the text and ends.
 function stage.options(usage, known)
    local out, i = {}, 1
    for k, v in pairs(known) do out[k] = v end
+   out[1] = nil
    while arg[i] do
       local name, value = arg[i]:match "^%-%-([%w-]+)=?(.*)$"
-      if name == "help" or known[name] == nil then
+      local word = known[1] and not name and arg[i]
+      if name == "help" or not word and known[name] == nil then
          (name == "help" and io.stdout or io.stderr):write(usage, "\n")
          os.exit(name == "help" and 0 or 64)
       end
-      if value == "" then
+      if word then
+         name, value = #out + 1, word
+      elseif known[name] == false then
+         value = true
+      elseif value == "" then
          i = i + 1
          value = arg[i]
       end

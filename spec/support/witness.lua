@@ -44,9 +44,13 @@ end
 
 witness.encode, witness.decode, witness.null = encode, decode, json.null
 
-function witness.start(bootstrap)
+-- before: what runs it on another host of a network (cluster:host).
+function witness.start(bootstrap, before)
    process.build "build/witness/Witness.class"
-   local child = process.spawn({ "spec/support/witness", bootstrap }, { stdin = "pipe", stdout = "pipe" })
+   local args = { unpack(before or {}) }
+   args[#args + 1] = "spec/support/witness"
+   args[#args + 1] = bootstrap
+   local child = process.spawn(args, { stdin = "pipe", stdout = "pipe" })
    return setmetatable({ child = child }, Witness)
 end
 

@@ -1,0 +1,346 @@
+-- SPDX-License-Identifier: MIT
+-- One scenario of the catalogue, played: input flows through pipelines of one or more instances, fault after fault is made, after each
+-- the time to the next commit is taken, and in the end (and whenever a scenario asks) Kafka's own client judges. Scenarios say what
+-- hurts and nothing else; all that they share is here. `setting` below is what they may change.
+local wait = require "spec.support.wait"
+
+local rig = {}
+local Rig = {}
+Rig.__index = Rig
+
+local SETTING = {
+   cluster = {},            -- options of cluster.start; three brokers unless it says otherwise
+   partitions = 6,          -- of every topic
+   rate = 600,              -- records a second of the plain input; the transactional one has a third of it, of which a third is aborted on top
+   size = 200,              -- bytes of a value
+   instances = { "a", "b" },
+   workers = 1,             -- of each pipeline in each instance
+   pipelines = { "map", "fan" },
+   failpoints = false,      -- the test build, with a gate at each failpoint
+   transaction = "commit_every: 50ms, timeout: 10s",
+   input = "session_timeout: 6s",
+   kafka = "{}",            -- librdkafka's properties
+   rest = { 500, 3000 },    -- milliseconds of load between two faults
+   resume = 90,             -- seconds until each partition must have a commit again
+   drain = 180,             -- seconds until all is through when the input has ended
+}
+
+-- What pipelines make of their input. Dead letters are one output more, in the same transaction.
+local POISON = 7 -- of ten
+local OTHERS = { 0, 1, 2, 3, 4, 5, 6, 8, 9 }
+local PIPELINES = {
+   map = {
+      lua = [[return function(r) return { key = r.key, value = "mapped:" .. r.value } end]],
+      outputs = { { name = "default" } },
+   },
+   fan = {
+      lua = ([[
+return function(r, out)
+   if r.value:match "^@%%d+,%%d+,%%d*(%%d)," == "%d" then error "poison" end
+   out.audit:send { key = r.key, value = "audit:" .. r.value }
+   return r
+end]]):format(POISON),
+      outputs = { { name = "default", of = 10, take = OTHERS }, { name = "audit", of = 10, take = OTHERS }, { name = "dlq", of = 10, take = { POISON } } },
+   },
+}
+
+local POINTS = { "after-poll", "after-lua", "after-begin", "after-produce", "before-offsets", "after-offsets", "before-endtxn", "after-endtxn" }
+rig.POINTS = POINTS
+
+-- --- building ---------------------------------------------------------------------------------------------------------------------
+-- A pipeline's YAML; a dead-letter topic is no output of the script's.
+local function yaml_of(self, p)
+   local s, outputs, errors = self.setting, {}, ""
+   for _, o in ipairs(p.outputs) do
+      if o.name == "dlq" then errors = ("errors: {on_error: dlq, dlq: {topic: %s}}\n"):format(o.topic)
+      else outputs[#outputs + 1] = ("%s: {topic: %s}"):format(o.name, o.topic) end
+   end
+   return ([[
+version: 1
+workers: %d
+kafka: %s
+input: {topics: [%s], %s}
+transform: {script: %s.lua}
+outputs: {%s}
+%stransaction: {%s}
+]]):format(s.workers, s.kafka, table.concat(self.inputs, ", "), s.input, p.name, table.concat(outputs, ", "), errors, s.transaction)
+end
+
+-- stage: with its cluster open; name: of this run, the prefix of all that it has in Kafka.
+function rig.open(stage, name, setting, guards_off)
+   local self = setmetatable({ stage = stage, kafka = stage.cluster, witness = stage.witness, name = name, setting = {}, daemons = {}, up = {},
+      resumes = {}, odd = {}, faults = 0, guards_off = guards_off }, Rig)
+   for k, v in pairs(SETTING) do self.setting[k] = v end
+   for k, v in pairs(setting or {}) do self.setting[k] = v end
+   local s = self.setting
+   self.inputs = { name .. "-in", name .. "-in-txn" }
+   stage:topics(self.inputs, s.partitions)
+   self.pipelines = {}
+   for i, kind in ipairs(s.pipelines) do
+      local p = { name = name .. "-" .. kind, lua = PIPELINES[kind].lua, outputs = {} }
+      for j, o in ipairs(PIPELINES[kind].outputs) do
+         p.outputs[j] = { topic = p.name .. "-" .. o.name, name = o.name, of = o.of, take = o.take }
+         stage:topics({ p.outputs[j].topic }, s.partitions)
+      end
+      p.yaml = yaml_of(self, p)
+      self.pipelines[i] = p
+   end
+   return self
+end
+
+-- Instances start where the cluster has namespaces on hosts of their names.
+function Rig:launch(instance)
+   local d = self.daemons[instance]
+   if d then
+      d:start()
+   else
+      local files, points = {}, {}
+      for _, p in ipairs(self.pipelines) do files[p.name] = { yaml = p.yaml, lua = p.lua } end
+      if self.setting.failpoints then
+         for i, point in ipairs(POINTS) do points[i] = ("%s=hold:%s"):format(point, self:gate(instance, point)) end
+      end
+      d = self.stage:daemon { instance = instance, pipelines = files, guard_off = self.guards_off, host = self.kafka.network and instance,
+         failpoints = points[1] and table.concat(points, ",") }
+      self.daemons[instance] = d
+   end
+   self.up[instance] = true
+   return d
+end
+
+function Rig:begin()
+   local w, topics = self.witness, {}
+   for _, instance in ipairs(self.setting.instances) do self:launch(instance) end
+   for _, instance in ipairs(self.setting.instances) do self.daemons[instance]:wait_log("ready:", 60) end
+   for _, p in ipairs(self.pipelines) do
+      p.watch = w:watch_offsets({ group = p.name, every_ms = 25 }).job
+      for _, o in ipairs(p.outputs) do topics[#topics + 1] = o.topic end
+   end
+   self.reader = w:follow({ topics = topics }).job
+   self:feed()
+   self:resume()
+   self.resumes = {}
+end
+
+-- --- load -------------------------------------------------------------------------------------------------------------------------
+function Rig:feed()
+   local s, w = self.setting, self.witness
+   self.generators = {
+      w:produce({ topic = self.inputs[1], rate = s.rate, size = s.size, background = true }).job,
+      w:produce({ topic = self.inputs[2], rate = s.rate / 3, size = s.size, transaction = 25, abort_every = 3, background = true }).job,
+   }
+end
+
+-- Ends the input and waits until all of it is through; returns false, and notes why, when it isn't in time.
+function Rig:drain()
+   for _, job in ipairs(self.generators) do
+      local g = self.witness:halt(job)
+      if g.error or g.failed > 0 then error("the generator: " .. tostring(g.error or g.failed .. " records weren't acknowledged")) end
+   end
+   self.generators = {}
+   local left
+   local ok = pcall(wait.till, "the drain", self.setting.drain, function()
+      self:look()
+      left = 0
+      for _, p in ipairs(self.pipelines) do left = math.max(left, self.witness:pending(p.name, self.inputs)) end
+      return left == 0 or #self.odd > 0
+   end, 200)
+   if not ok then self:note(("%d records aren't through %d s after the input's end"):format(left, self.setting.drain)) end
+   return #self.odd == 0
+end
+
+-- --- watching ---------------------------------------------------------------------------------------------------------------------
+-- For whoever looks into the stage's folder while it runs, or when it was kept.
+function Rig:tell(text)
+   self.diary = self.diary or assert(io.open(self.stage.dir .. "/" .. self.name .. ".diary", "w"))
+   self.diary:write(("%s fault %d: %s\n"):format(os.date "!%H:%M:%S", self.faults, text))
+   self.diary:flush()
+end
+
+function Rig:note(text) self.odd[#self.odd + 1] = text end
+
+-- A daemon that nobody ended is a finding; nothing else will explain it better than its log.
+function Rig:look()
+   for instance, d in pairs(self.daemons) do
+      if self.up[instance] and not d:running() then
+         self.up[instance] = nil
+         local halted = d:log():match "pipeline halted: ([^\n]*)"
+         self.halted = self.halted or halted
+         self:note(("instance %s ended by itself: %s"):format(instance, halted or d:log():sub(-2000)))
+      end
+   end
+end
+
+function Rig:rest(ms)
+   local till = wait.now() + ms
+   while wait.now() < till and #self.odd == 0 do
+      self:look()
+      wait.sleep(math.min(100, math.max(1, till - wait.now())))
+   end
+end
+
+-- Committed offsets of a group by partition, of a look that was begun after `samples` looks.
+local function offsets(self, p, samples)
+   local seen
+   wait.till("a look at " .. p.name, 120, function()
+      seen = self.witness:progress(p.watch)
+      return seen.samples > samples + 1
+   end, 5)
+   return seen.offsets
+end
+
+-- From here on: until every partition of the input has a commit of every group again. This is more than the next commit of the group,
+-- which another instance may have made.
+function Rig:resume()
+   self.resumed = true
+   local begun = wait.now()
+   local seconds = self.setting.resume
+   local before = {}
+   for i, p in ipairs(self.pipelines) do before[i] = offsets(self, p, self.witness:progress(p.watch).samples) end
+   local ok, why = pcall(wait.till, "commits", seconds, function()
+      self:look()
+      if #self.odd > 0 then return true end
+      for i, p in ipairs(self.pipelines) do
+         local now = self.witness:progress(p.watch).offsets
+         for _, topic in ipairs(self.inputs) do
+            for n = 0, self.setting.partitions - 1 do
+               local key = topic .. "-" .. n
+               if (now[key] or -1) <= (before[i][key] or -1) then return false, p.name .. " " .. key end
+            end
+         end
+      end
+      return true
+   end, 10)
+   if not ok then self:note(("no commit %d s after the fault: %s"):format(seconds, why)) end
+   self.resumes[#self.resumes + 1] = wait.now() - begun
+   self:tell(("resumed after %d ms"):format(wait.now() - begun))
+end
+
+-- --- what scenarios do ------------------------------------------------------------------------------------------------------------
+function rig.pick(list) return list[math.random(#list)] end
+
+
+-- An instance that is up, at random.
+function Rig:instance()
+   local names = {}
+   for instance in pairs(self.up) do names[#names + 1] = instance end
+   table.sort(names)
+   return rig.pick(names)
+end
+
+-- A worker of that instance, at random: waits until there is one.
+function Rig:worker(instance)
+   local d = self.daemons[instance]
+   return rig.pick(wait.till("a worker of " .. instance, 30, function()
+      local pids = d:workers()
+      return pids[1] and pids
+   end))
+end
+
+-- SIGKILL for the whole instance, which is started again at once.
+function Rig:kill_instance(instance)
+   self.daemons[instance]:kill()
+   self:launch(instance)
+end
+
+-- The file whose being there holds every worker of that instance at a failpoint; FILE.reached tells that one is there.
+function Rig:gate(instance, point)
+   local dir = ("%s/gates/%s"):format(self.stage.dir, instance)
+   os.execute("mkdir -p " .. dir)
+   return dir .. "/" .. point
+end
+
+local function exists(path)
+   local file = io.open(path)
+   return file and file:close()
+end
+
+function Rig:close_gate(instance, point)
+   local path = self:gate(instance, point)
+   os.remove(path .. ".reached")
+   assert(io.open(path, "w")):close()
+   wait.till(point, 60, function() return exists(path .. ".reached") end, 2)
+end
+
+function Rig:open_gate(instance, point) os.remove(self:gate(instance, point)) end
+
+-- Coordinators and leaders are brokers' numbers.
+function Rig:group_coordinator(p) return self.witness:group({ group = (p or self.pipelines[1]).name }).coordinator end
+function Rig:transaction_coordinator(p, instance)
+   return self.witness:coordinator({ id = ("onced.%s.%s.0"):format((p or self.pipelines[1]).name, instance or self.setting.instances[1]) }).coordinator
+end
+function Rig:leader(topic, partition) return self.witness:topic({ topic = topic }).partitions[(partition or 0) + 1].leader end
+
+-- All topics of the run, the internal ones too.
+function Rig:topics()
+   local out = { self.inputs[1], self.inputs[2], "__transaction_state", "__consumer_offsets" }
+   for _, p in ipairs(self.pipelines) do
+      for _, o in ipairs(p.outputs) do out[#out + 1] = o.topic end
+   end
+   return out
+end
+
+-- Waits until every partition has all its replicas in sync: else the next broker to go would take a partition with it.
+function Rig:whole()
+   wait.till("all replicas in sync", 120, function()
+      for _, topic in ipairs(self:topics()) do
+         for _, p in ipairs(self.witness:topic({ topic = topic }).partitions) do
+            if #p.isr < 3 then return false, ("%s-%d"):format(topic, p.partition) end
+         end
+      end
+      return true
+   end, 200)
+end
+
+-- --- judging ----------------------------------------------------------------------------------------------------------------------
+local FINDINGS = { "lost", "repeated", "disorder", "ahead", "foreign", "aborted", "damaged", "unstamped", "twice_in_input" }
+
+-- The oracle's verdict on every pipeline as it stands; what it finds is noted. Input must have ended, or `partial`.
+function Rig:judge(partial)
+   local sum = { records = 0, lost = 0, repeated = 0, disordered = 0, hanging = 0, aborted_copies = 0 }
+   for _, p in ipairs(self.pipelines) do
+      local outputs = {}
+      for i, o in ipairs(p.outputs) do outputs[i] = { topic = o.topic, of = o.of, take = o.take } end
+      local v = self.witness:verify { group = p.name, inputs = self.inputs, outputs = outputs, transactions = "onced." .. p.name .. ".",
+         partial = partial, timeout = 600 }
+      sum.records = sum.records + v.inputs
+      sum.lost, sum.repeated, sum.disordered = sum.lost + v.lost, sum.repeated + v.repeated, sum.disordered + v.disorder
+      sum.hanging = sum.hanging + #v.open + #v.unstable
+      for _, o in pairs(v.outputs) do sum.aborted_copies = sum.aborted_copies + o.aborted_copies end
+      if not v.ok then
+         local found = {}
+         for _, f in ipairs(FINDINGS) do if v[f] > 0 then found[#found + 1] = f .. " " .. v[f] end end
+         if v.pending > 0 and not partial then found[#found + 1] = "pending " .. v.pending end
+         for _, list in ipairs { v.open, v.unstable, v.examples } do
+            for _, text in ipairs(list) do found[#found + 1] = text end
+         end
+         self:note(p.name .. ": " .. table.concat(found, "\n    "))
+      end
+   end
+   return sum
+end
+
+-- Ends daemons and watchers, and judges for the last time.
+function Rig:finish()
+   local whole = #self.odd == 0 and self:drain()
+   for instance in pairs(self.up) do
+      local d = self.daemons[instance]
+      local ok, code = pcall(d.stop, d)
+      if not ok or code ~= 0 then self:note(("instance %s ended with %s"):format(instance, tostring(code))) end
+   end
+   self.up = {}
+   for _, job in ipairs(self.generators) do self.witness:halt(job) end
+   for _, p in ipairs(self.pipelines) do
+      for _, text in ipairs(self.witness:halt(p.watch).decreased) do self:note("an offset went back: " .. text) end
+   end
+   local seen = self.witness:halt(self.reader)
+   if seen.error or not seen.consistent then self:note("the reader beside it: " .. (seen.error or "saw what isn't there afterwards")) end
+   return self:judge(not whole)
+end
+
+-- At a broken run's end: nothing of it goes on beside the next one.
+function Rig:abandon()
+   for _, d in pairs(self.daemons) do pcall(d.kill, d) end
+   for _, job in ipairs(self.generators or {}) do pcall(self.witness.halt, self.witness, job) end
+end
+
+return rig
