@@ -200,17 +200,11 @@ const char *child_doing(const struct child *child, char *text, size_t size)
     return text;
 }
 
+// By waitid: of a process that can't be dumped, /proc shows nothing where it is mounted with hidepid, as in the unit.
 int child_is_stopped(const struct child *child)
 {
-    char path[64], text[512];
-    snprintf(path, sizeof path, "/proc/%ld/stat", (long)child->pid);
-    FILE *file = fopen(path, "re");
-    size_t size = file ? fread(text, 1, sizeof text - 1, file) : 0;
-    if (file)
-        fclose(file);
-    text[size] = '\0';
-    const char *name_end = strrchr(text, ')');
-    return name_end && strchr("Tt", name_end[1] ? name_end[2] : 'R') != NULL;
+    siginfo_t found = {.si_pid = 0};
+    return waitid(P_PID, (id_t)child->pid, &found, WSTOPPED | WNOHANG | WNOWAIT) == 0 && found.si_pid == child->pid;
 }
 
 int64_t child_dwelling(struct child *child, int64_t now, int64_t since)

@@ -42,7 +42,7 @@ void child_signal(const struct child *child, int signal);
 // How long the quieter of the worker's two threads hasn't given a sign of life, in ms; not counting before `since`, when the master
 // itself may have been frozen. *thread names it. 0 without a process.
 int64_t child_silence(const struct child *child, int64_t now, int64_t since, const char **thread);
-int child_is_stopped(const struct child *child); // by a signal, or by a debugger
+int child_is_stopped(const struct child *child); // by a signal; of a debugger's doing nothing is known
 // How long the script has had the same record (or stretch) in hand, in ms, as far as was seen; call it now and then. Not counting
 // before `since`, nor while the process is stopped. 0: it isn't in the script.
 int64_t child_dwelling(struct child *child, int64_t now, int64_t since);
