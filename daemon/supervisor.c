@@ -132,10 +132,10 @@ static void supervisor_reload(struct supervisor *s, int64_t now);
 // The answer to whoever waits for it: nothing to say means that nothing has changed.
 static void reload_finish(struct supervisor *s, int code, const char *text, int64_t now)
 {
+    if (s->ready && !s->draining)
+        tell("READY=1"); // first: a reload is over for systemd when its command has ended
     if (s->control)
         control_answer(s->control, code, text);
-    if (s->ready && !s->draining)
-        tell("READY=1");
     if (s->again)
         supervisor_reload(s, now);
 }

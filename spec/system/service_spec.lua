@@ -108,12 +108,40 @@ describe("the service", function()
       end
    end)
 
-   it("leaves no core dump, in which secrets would be", function()
+   it("can't be dumped, and nobody of its user looks into it: its files in /proc are root's", function()
+      local user = m:run "id -u onced"
       for _, pid in ipairs { m:master(), unpack(m:workers()) } do
-         local limits = assert(io.open(("/proc/%d/limits"):format(pid)))
-         assert.matches("\nMax core file size +0 +0 ", limits:read "*a")
-         limits:close()
+         local status = assert(io.open(("/proc/%d/status"):format(pid)))
+         assert.equal(user, status:read "*a":match "\nUid:%s+(%d+)")
+         status:close()
+         assert.same({ 0, "0" }, { process.run { "stat", "-c", "%u", ("/proc/%d/status"):format(pid) } })
       end
+   end)
+
+   it("takes a changed script over at systemctl reload, and goes on with it when the next one is bad", function()
+      local path, workers = "/etc/onced/pipelines.d/service.lua", m:workers()
+      local function latest() -- of records that come now
+         through(function() end)
+         local records = w:read "service-out"
+         return records[#records].value
+      end
+      through(function()
+         m:write(path, (SCRIPT:gsub("value = ", "value = 'second ' .. ")))
+         assert.equal("", m:systemctl "reload onced")
+      end)
+      assert.same({ "success", "active" }, { m:show "ReloadResult", m:show "ActiveState" })
+      assert.matches("^second from a credential @", latest())
+      through(function()
+         m:write(path, "return (")
+         assert.matches("onced.service failed", m:systemctl "reload onced", 1, true)
+      end)
+      assert.same({ "exit-code", "active" }, { m:show "ReloadResult", m:show "ActiveState" })
+      m:wait_journal "^/etc/onced/pipelines.d/service.lua:1: error: " -- the command's
+      m:wait_journal "^onced: reload: /etc/onced/pipelines.d/service.lua:1: error: "
+      assert.matches("^second from a credential @", latest())
+      m:write(path, SCRIPT)
+      assert.equal("", m:systemctl "reload onced")
+      assert.same(workers, m:workers())
    end)
 
    it("survives the death of a worker without a restart of the service", function()
