@@ -125,7 +125,7 @@ describe("supervisor", function()
       master:logged("orders#0: no sign of life from its back thread")
       master:logged("orders#1: no sign of life")
       master:logged("bills#0: no sign of life")
-      master:lives("bills.0", 2)
+      for _, worker in ipairs { "orders.0", "orders.1", "bills.0" } do master:lives(worker, 2) end -- an end while stopping would be told
       master:signal "TERM"
       assert.equal(0, master:wait())
    end)
