@@ -118,6 +118,12 @@ describe("the service", function()
       end
    end)
 
+   it("sees whether the kernel has killed for want of memory", function()
+      local vmstat = assert(io.open(("/proc/%d/root/proc/vmstat"):format(m:master())))
+      assert.matches("\noom_kill %d", vmstat:read "*a")
+      vmstat:close()
+   end)
+
    it("takes a changed script over at systemctl reload, and goes on with it when the next one is bad", function()
       local path, workers = "/etc/onced/pipelines.d/service.lua", m:workers()
       local function latest() -- of records that come now
