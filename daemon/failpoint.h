@@ -8,8 +8,9 @@
 //
 // Failpoints: after-poll after-lua after-begin after-produce before-offsets after-offsets before-endtxn after-endtxn in-revoke in-init
 // Guards: taint (R5: sent != answered), maybe (R5: possibly persisted), abort (R4: new handle after an abort), snapshot-revoke (R3),
-//   assignment-number (R3), drop-successor (R8), offset-guard (R8), eof-offsets (R2), membership (R3: generation < 0), static-check (R13),
-//   flush (R14), settle (a rebalance waits for the batch underway or drops it),
+//   assignment-number (R3), drop-successor (R8), rewind (R8), offset-guard (R8), eof-offsets (R2), membership (R3: offsets come from a
+//   member in its generation), static-check (R13), flush (R14), settle (a rebalance waits for the batch underway or drops it),
+//   resend (R4: what was aborted is sent again), outcome (R4: what became of a transaction is found out), fenced (R1: who is fenced goes),
 //   quarantine (a record that a worker died over is run alone, and not a third time), predecessor (R4: what was committed still is),
 //   markers (R4: readers have come past what was written),
 //   boundary (a reloaded script takes over between two transactions)

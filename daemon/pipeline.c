@@ -108,7 +108,7 @@ static enum verdict collect(struct pipeline *p, int timeout_ms, struct err *e)
         return OK;
     if (GUARD("drop-successor"))
         batch_renew(p, p->filling);
-    p->rewind = 1;
+    p->rewind = GUARD("rewind");
     switch (result) {
     case MAILBOX_COMMITTED:
     case MAILBOX_DROPPED:

@@ -62,7 +62,9 @@ rd_kafka_consumer_group_metadata_t *source_group(struct source *source, uint64_t
     pthread_mutex_lock(&source->lock);
     *serial = source->serial;
     // A broker doesn't fence offsets that come without generation and member at all.
-    if ((source->generation >= 0 && source->member[0]) || !GUARD("membership"))
+    if (!GUARD("membership"))
+        metadata = rd_kafka_consumer_group_metadata_new(source->pipeline->group);
+    else if (source->generation >= 0 && source->member[0])
         metadata = rd_kafka_consumer_group_metadata_new_with_genid(source->pipeline->group, source->generation, source->member, source->id);
     pthread_mutex_unlock(&source->lock);
     return metadata;

@@ -227,7 +227,7 @@ static enum verdict outcome_find(struct transaction *t, const struct batch *batc
     enum source_found found;
     struct err why = *e;
     enum verdict verdict = producer_ready(t, 1, e);
-    if (verdict)
+    if (verdict || !GUARD("outcome"))
         return verdict;
     if (!t->closed) { // commit wasn't called, and the new handle has aborted what was open
         t->attempt++;
@@ -316,7 +316,7 @@ static enum verdict give_back(struct transaction *t, struct err *e)
 static int is_fenced(struct transaction *t, struct err *e)
 {
     // Our own time-out looks the same: it counts only within the transaction's time.
-    if (!sink_error_is_fenced(e) || clock_ms() - sink_began(t->sink) >= t->pipeline->transaction.timeout_ms)
+    if (!sink_error_is_fenced(e) || clock_ms() - sink_began(t->sink) >= t->pipeline->transaction.timeout_ms || !GUARD("fenced"))
         return 0;
     if (!transaction_fenced(t->stats))
         e->verdict = RESTART;
@@ -364,6 +364,8 @@ static enum verdict batch_bring(struct transaction *t, struct batch *batch, stru
         case OK:
             return OK;
         case RESEND:
+            if (!GUARD("resend"))
+                return OK;
             if (t->closed && !source_owns(t->source, batch))
                 return err_set(e, RETRY, 0, "its partitions are held no more");
             if (sink_poisoned(t->sink) && (verdict = poison_treat(t, batch, e)))

@@ -3,6 +3,7 @@
 -- fault is played twice. With the guards named in `off` switched off the witness must find the damage that f42 describes - silent
 -- every time: onced itself saw nothing but successes. With all guards on the very same fault leaves no trace, and what came late is
 -- refused with 47 INVALID_PRODUCER_EPOCH.
+local gate = require "spec.support.gate"
 local process = require "spec.support.process"
 local proxy = require "spec.support.proxy"
 local scene = require "spec.kafka.scene"
@@ -33,28 +34,6 @@ describe("late request", function()
    -- --- a case: one partition, one record a transaction -------------------------------------------------------------------------
    local Case = {}
 
-   local function file_write(path)
-      local file = assert(io.open(path, "w"))
-      file:close()
-   end
-
-   -- A failpoint's gate: closed, the worker's back thread stops there until it is opened.
-   local function gate(path)
-      return {
-         close = function()
-            os.remove(path .. ".reached")
-            file_write(path)
-         end,
-         reached = function()
-            wait.till(path .. " to be reached", 30, function()
-               local file = io.open(path .. ".reached")
-               return file and file:close()
-            end, 5)
-         end,
-         open = function() os.remove(path) end,
-      }
-   end
-
    -- What the library means to send again rests 8 s, so that an abort meets it waiting; a member that is thrown out learns of it within
    -- a third of a second.
    local function slow_retry()
@@ -71,7 +50,7 @@ describe("late request", function()
       })
       local dir = ("build/spec/late-%d-%d"):format(process.self(), number)
       assert(os.execute("mkdir -p " .. dir))
-      self.before_offsets, self.after_offsets = gate(dir .. "/before-offsets"), gate(dir .. "/after-offsets")
+      self.before_offsets, self.after_offsets = gate.new(dir .. "/before-offsets"), gate.new(dir .. "/after-offsets")
       self.d = self:daemon {
          dir = dir, bootstrap = options.bootstrap or px.bootstrap, guard_off = options.off,
          failpoints = ("before-offsets=hold:%s/before-offsets,after-offsets=hold:%s/after-offsets"):format(dir, dir),
@@ -150,12 +129,12 @@ describe("late request", function()
             px:hold(proxy.END_TXN, "cut")
             c:feed()
             c:through_to(2)
-            c.before_offsets.close()
+            c.before_offsets:close()
             c:feed()
-            c.before_offsets.reached()
+            c.before_offsets:reached()
             local answer = late(0)
             px:mangle(proxy.TXN_OFFSET_COMMIT, GROUP_DENIED)
-            c.before_offsets.open()
+            c.before_offsets:open()
             c:through_to(3)
             return answer
          end,
@@ -167,16 +146,16 @@ describe("late request", function()
          -- aborted. Its offsets open a new transaction, and that one is committed without a record.
          claim = "an EndTxn(abort) in the transaction that sends the batch again: the batch lost, its offset committed",
          play = function(c)
-            c.after_offsets.close()
+            c.after_offsets:close()
             px:mangle(proxy.TXN_OFFSET_COMMIT, GROUP_DENIED)
             c:feed()
-            c.after_offsets.reached()
+            c.after_offsets:reached()
             px:hold(proxy.END_TXN, "cut")
-            c.before_offsets.close()
-            c.after_offsets.open()
-            c.before_offsets.reached()
+            c.before_offsets:close()
+            c.after_offsets:open()
+            c.before_offsets:reached()
             local answer = late(0)
-            c.before_offsets.open()
+            c.before_offsets:open()
             c:through_to(2)
             return answer
          end,
@@ -191,11 +170,11 @@ describe("late request", function()
             px:hold(proxy.TXN_OFFSET_COMMIT, "cut")
             c:feed()
             c:through_to(2)
-            c.after_offsets.close()
+            c.after_offsets:close()
             c:feed()
-            c.after_offsets.reached()
+            c.after_offsets:reached()
             local answer = late(0)
-            c.after_offsets.open()
+            c.after_offsets:open()
             wait.till("its end", 30, function() return c:visible() == 3 end)
             return answer
          end,
@@ -287,12 +266,12 @@ describe("late request", function()
       local c = case("set-back", { off = off })
       c:feed()
       c:through_to(2)
-      c.before_offsets.close()
+      c.before_offsets:close()
       c:feed()
-      c.before_offsets.reached()
+      c.before_offsets:reached()
       s.witness:commit_offset { group = c.name, topic = c.input, partition = 0, offset = 1, transactional = true }
       px:mangle(proxy.TXN_OFFSET_COMMIT, GROUP_DENIED)
-      c.before_offsets.open()
+      c.before_offsets:open()
       return c
    end
 

@@ -253,6 +253,24 @@ describe("the start", function()
          assert.are.equal(1, (f:offset("file", "file.b")))
          flow.stopped(d)
       end)
+
+      it("would still include topics taken out of the file without the check", function()
+         f:topics { ["kept.a"] = 1, ["kept.b"] = 1, ["kept.out"] = 1 }
+         local p = { from = { "kept.a", "kept.b" }, to = "kept.out", input = "start: earliest, session_timeout: 60s",
+            daemon = { guard_off = "static-check" } }
+         local d = f:run("kept", p)
+         w:send("kept.a", { "a1" })
+         w:send("kept.b", { "b1" })
+         f:visible("kept.out", 2)
+         d:kill()
+         p.from = "kept.a"
+         flow.rewrite(d, "kept", p)
+         w:send("kept.b", { "b2" })
+         d:start()
+         f:visible("kept.out", 3)
+         assert.are.same({ "a1", "b1", "b2" }, sorted "kept.out")
+         flow.stopped(d)
+      end)
    end)
 
    it("behind a log that ends in markers is no gap when retention takes all (F69); without R2's offsets it would be one", function()
