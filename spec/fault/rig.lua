@@ -20,12 +20,14 @@ local SETTING = {
    transaction = "commit_every: 50ms, timeout: 10s",
    input = "session_timeout: 6s",
    kafka = "{}",            -- librdkafka's properties
+   env = {},                -- of onced
    rest = { 500, 3000 },    -- milliseconds of load between two faults
    resume = 90,             -- seconds until each partition must have a commit again
    drain = 180,             -- seconds until all is through when the input has ended
 }
 
--- What pipelines make of their input. Dead letters are one output more, in the same transaction.
+-- What pipelines make of their input; `of`, `take` and `copies` as the oracle has them. Dead letters are one output more, in the same
+-- transaction.
 local POISON = 7 -- of ten
 local OTHERS = { 0, 1, 2, 3, 4, 5, 6, 8, 9 }
 local PIPELINES = {
@@ -41,6 +43,43 @@ return function(r, out)
    return r
 end]]):format(POISON),
       outputs = { { name = "default", of = 10, take = OTHERS }, { name = "audit", of = 10, take = OTHERS }, { name = "dlq", of = 10, take = { POISON } } },
+   },
+   random = {
+      lua = [[return function(r) return { key = r.key, value = math.random() .. os.time() .. ":" .. r.value } end]],
+      outputs = { { name = "default" } },
+   },
+   split = {
+      lua = [[
+local onced = require "onced"
+return function(r, out)
+   local s = tonumber(r.value:match "^@%d+,%d+,(%d+)") % 4
+   if s == 0 then return onced.drop "none" end
+   if s == 1 then return r end
+   out.more:send(r)
+   out.more:send { key = r.key, value = "again:" .. r.value }
+   if s == 3 then return r end
+end]],
+      outputs = { { name = "default", of = 4, take = { 1, 3 } }, { name = "more", of = 4, take = { 2, 3 }, copies = 2 } },
+   },
+   sleepy = {
+      lua = [[
+return function(r)
+   if r.value:match "^@%d+,%d+,%d*00," then
+      local till = os.time() + 3
+      repeat until os.time() >= till
+   end
+   return r
+end]],
+      outputs = { { name = "default" } },
+   },
+   slow = {
+      lua = [[
+return function(r)
+   local till = os.clock() + 0.001
+   repeat until os.clock() >= till
+   return r
+end]],
+      outputs = { { name = "default" } },
    },
 }
 
@@ -69,7 +108,7 @@ end
 -- stage: with its cluster open; name: of this run, the prefix of all that it has in Kafka.
 function rig.open(stage, name, setting, guards_off)
    local self = setmetatable({ stage = stage, kafka = stage.cluster, witness = stage.witness, name = name, setting = {}, daemons = {}, up = {},
-      resumes = {}, odd = {}, faults = 0, guards_off = guards_off }, Rig)
+      resumes = {}, odd = {}, read = {}, faults = 0, guards_off = guards_off, proxy = stage.proxy }, Rig)
    for k, v in pairs(SETTING) do self.setting[k] = v end
    for k, v in pairs(setting or {}) do self.setting[k] = v end
    local s = self.setting
@@ -79,7 +118,7 @@ function rig.open(stage, name, setting, guards_off)
    for i, kind in ipairs(s.pipelines) do
       local p = { name = name .. "-" .. kind, lua = PIPELINES[kind].lua, outputs = {} }
       for j, o in ipairs(PIPELINES[kind].outputs) do
-         p.outputs[j] = { topic = p.name .. "-" .. o.name, name = o.name, of = o.of, take = o.take }
+         p.outputs[j] = { topic = p.name .. "-" .. o.name, name = o.name, of = o.of, take = o.take, copies = o.copies }
          stage:topics({ p.outputs[j].topic }, s.partitions)
       end
       p.yaml = yaml_of(self, p)
@@ -100,7 +139,7 @@ function Rig:launch(instance)
          for i, point in ipairs(POINTS) do points[i] = ("%s=hold:%s"):format(point, self:gate(instance, point)) end
       end
       d = self.stage:daemon { instance = instance, pipelines = files, guard_off = self.guards_off, host = self.kafka.network and instance,
-         failpoints = points[1] and table.concat(points, ",") }
+         failpoints = points[1] and table.concat(points, ","), bootstrap = self.proxy and self.proxy.bootstrap, env = self.setting.env }
       self.daemons[instance] = d
    end
    self.up[instance] = true
@@ -122,28 +161,38 @@ function Rig:begin()
 end
 
 -- --- load -------------------------------------------------------------------------------------------------------------------------
-function Rig:feed()
-   local s, w = self.setting, self.witness
+-- plain, transactional: what the two generators are to do differently.
+function Rig:feed(plain, transactional)
+   local s = self.setting
+   local function start(request, change)
+      request.size, request.background = s.size, true
+      for k, v in pairs(change or {}) do request[k] = v end
+      return self.witness:produce(request).job
+   end
    self.generators = {
-      w:produce({ topic = self.inputs[1], rate = s.rate, size = s.size, background = true }).job,
-      w:produce({ topic = self.inputs[2], rate = s.rate / 3, size = s.size, transaction = 25, abort_every = 3, background = true }).job,
+      start({ topic = self.inputs[1], rate = s.rate }, plain),
+      start({ topic = self.inputs[2], rate = s.rate / 3, transaction = 25, abort_every = 3 }, transactional),
    }
 end
 
--- Ends the input and waits until all of it is through; returns false, and notes why, when it isn't in time.
-function Rig:drain()
+-- Ends the input; all of it is in the brokers then.
+function Rig:pause()
    for _, job in ipairs(self.generators) do
       local g = self.witness:halt(job)
       if g.error or g.failed > 0 then error("the generator: " .. tostring(g.error or g.failed .. " records weren't acknowledged")) end
    end
    self.generators = {}
+end
+
+-- Ends the input and waits until all of it is through; returns false, and notes why, when it isn't in time.
+function Rig:drain()
+   self:pause()
    local left
-   local ok = pcall(wait.till, "the drain", self.setting.drain, function()
-      self:look()
+   local ok = self:till(self.setting.drain, 200, function()
       left = 0
       for _, p in ipairs(self.pipelines) do left = math.max(left, self.witness:pending(p.name, self.inputs)) end
-      return left == 0 or #self.odd > 0
-   end, 200)
+      return left == 0
+   end)
    if not ok then self:note(("%d records aren't through %d s after the input's end"):format(left, self.setting.drain)) end
    return #self.odd == 0
 end
@@ -158,59 +207,82 @@ end
 
 function Rig:note(text) self.odd[#self.odd + 1] = text end
 
--- A daemon that nobody ended is a finding; nothing else will explain it better than its log.
+-- What the log of an instance has had since the last look.
+local function news(self, d)
+   local file = assert(io.open(d.log_path, "rb"))
+   file:seek("set", self.read[d] or 0)
+   local text = file:read "*a"
+   self.read[d] = file:seek()
+   file:close()
+   return text
+end
+
+-- A daemon that nobody ended is a finding, and so is a pipeline that has halted; nothing else will explain it better than its log.
 function Rig:look()
    for instance, d in pairs(self.daemons) do
+      local halted = news(self, d):match "pipeline halted: ([^\n]*)"
+      self.halted = self.halted or halted
+      if halted then self:note(("instance %s: a pipeline halted: %s"):format(instance, halted)) end
       if self.up[instance] and not d:running() then
          self.up[instance] = nil
-         local halted = d:log():match "pipeline halted: ([^\n]*)"
-         self.halted = self.halted or halted
-         self:note(("instance %s ended by itself: %s"):format(instance, halted or d:log():sub(-2000)))
+         if not self.halted then self:note(("instance %s ended by itself: %s"):format(instance, d:log():sub(-2000))) end
       end
    end
 end
 
+-- Load goes on for so long; returns false when something is odd, and there is nothing to wait for any more. Faults that are made at
+-- the same time (course.lua) take turns here.
 function Rig:rest(ms)
    local till = wait.now() + ms
-   while wait.now() < till and #self.odd == 0 do
+   repeat
       self:look()
-      wait.sleep(math.min(100, math.max(1, till - wait.now())))
+      if #self.odd > 0 then return false end
+      if coroutine.running() then coroutine.yield() else wait.sleep(math.max(0, math.min(100, till - wait.now()))) end
+   until wait.now() >= till
+   return true
+end
+
+-- Whether the condition came true in time.
+function Rig:till(seconds, pause_ms, condition)
+   local deadline = wait.now() + seconds * 1000
+   while not condition() do
+      if wait.now() > deadline or not self:rest(pause_ms) then return false end
    end
+   return true
 end
 
 -- Committed offsets of a group by partition, of a look that was begun after `samples` looks.
 local function offsets(self, p, samples)
    local seen
-   wait.till("a look at " .. p.name, 120, function()
+   if not self:till(120, 5, function()
       seen = self.witness:progress(p.watch)
       return seen.samples > samples + 1
-   end, 5)
+   end) then self:note("the group's offsets can't be seen: " .. p.name) end
    return seen.offsets
 end
 
 -- From here on: until every partition of the input has a commit of every group again. This is more than the next commit of the group,
--- which another instance may have made.
+-- which another instance may have made. Where several faults are made at once their end is the course's to tell.
 function Rig:resume()
+   if coroutine.running() then return self:rest(math.random(0, 5000)) end
    self.resumed = true
    local begun = wait.now()
-   local seconds = self.setting.resume
-   local before = {}
+   local before, missing = {}, nil
    for i, p in ipairs(self.pipelines) do before[i] = offsets(self, p, self.witness:progress(p.watch).samples) end
-   local ok, why = pcall(wait.till, "commits", seconds, function()
-      self:look()
-      if #self.odd > 0 then return true end
+   local ok = self:till(self.setting.resume, 10, function()
       for i, p in ipairs(self.pipelines) do
          local now = self.witness:progress(p.watch).offsets
          for _, topic in ipairs(self.inputs) do
             for n = 0, self.setting.partitions - 1 do
                local key = topic .. "-" .. n
-               if (now[key] or -1) <= (before[i][key] or -1) then return false, p.name .. " " .. key end
+               missing = p.name .. " " .. key
+               if (now[key] or -1) <= (before[i][key] or -1) then return false end
             end
          end
       end
       return true
-   end, 10)
-   if not ok then self:note(("no commit %d s after the fault: %s"):format(seconds, why)) end
+   end)
+   if not ok and #self.odd == 0 then self:note(("no commit %d s after the fault: %s"):format(self.setting.resume, missing)) end
    self.resumes[#self.resumes + 1] = wait.now() - begun
    self:tell(("resumed after %d ms"):format(wait.now() - begun))
 end
@@ -219,13 +291,15 @@ end
 function rig.pick(list) return list[math.random(#list)] end
 
 
--- An instance that is up, at random.
-function Rig:instance()
+-- Instances that are up.
+function Rig:instances()
    local names = {}
    for instance in pairs(self.up) do names[#names + 1] = instance end
    table.sort(names)
-   return rig.pick(names)
+   return names
 end
+
+function Rig:instance() return rig.pick(self:instances()) end
 
 -- A worker of that instance, at random: waits until there is one.
 function Rig:worker(instance)
@@ -234,6 +308,21 @@ function Rig:worker(instance)
       local pids = d:workers()
       return pids[1] and pids
    end))
+end
+
+-- SIGTERM, which must be obeyed in time and with exit code 0; `again`: a second one, after so many milliseconds, which may make it 1. While
+-- brokers are hurt too, what is underway may rightly not be committed: 75.
+function Rig:stop(instance, again)
+   local d = self.daemons[instance]
+   self.up[instance] = nil
+   if again then
+      d:signal "TERM"
+      wait.sleep(again)
+   end
+   local ok, code, signal = pcall(d.stop, d)
+   if code ~= 0 and not (again and code == 1) and not (coroutine.running() and code == 75) then
+      self:note(("instance %s ended with %s"):format(instance, ok and tostring(code or signal) or code))
+   end
 end
 
 -- SIGKILL for the whole instance, which is started again at once.
@@ -258,17 +347,30 @@ function Rig:close_gate(instance, point)
    local path = self:gate(instance, point)
    os.remove(path .. ".reached")
    assert(io.open(path, "w")):close()
-   wait.till(point, 60, function() return exists(path .. ".reached") end, 2)
+   if not self:till(120, 2, function() return exists(path .. ".reached") end) then self:note("nobody comes to " .. point) end
 end
 
 function Rig:open_gate(instance, point) os.remove(self:gate(instance, point)) end
 
 -- Coordinators and leaders are brokers' numbers.
-function Rig:group_coordinator(p) return self.witness:group({ group = (p or self.pipelines[1]).name }).coordinator end
+function Rig:group_coordinator(p) return self:ask("group", { group = (p or self.pipelines[1]).name }).coordinator end
 function Rig:transaction_coordinator(p, instance)
-   return self.witness:coordinator({ id = ("onced.%s.%s.0"):format((p or self.pipelines[1]).name, instance or self.setting.instances[1]) }).coordinator
+   return self:ask("coordinator", { id = ("onced.%s.%s.0"):format((p or self.pipelines[1]).name, instance or self.setting.instances[1]) }).coordinator
 end
-function Rig:leader(topic, partition) return self.witness:topic({ topic = topic }).partitions[(partition or 0) + 1].leader end
+function Rig:leader(topic, partition) return self:ask("topic", { topic = topic }).partitions[partition + 1].leader end
+
+-- A question that brokers which are hurt may not answer at once.
+function Rig:ask(command, request)
+   local ok, answer
+   self:till(120, 200, function()
+      local copy = {}
+      for k, v in pairs(request) do copy[k] = v end
+      ok, answer = pcall(self.witness[command], self.witness, copy)
+      return ok
+   end)
+   if not ok then error(answer, 0) end
+   return answer
+end
 
 -- All topics of the run, the internal ones too.
 function Rig:topics()
@@ -281,14 +383,17 @@ end
 
 -- Waits until every partition has all its replicas in sync: else the next broker to go would take a partition with it.
 function Rig:whole()
-   wait.till("all replicas in sync", 120, function()
+   local lacking
+   local function is_whole()
       for _, topic in ipairs(self:topics()) do
-         for _, p in ipairs(self.witness:topic({ topic = topic }).partitions) do
-            if #p.isr < 3 then return false, ("%s-%d"):format(topic, p.partition) end
+         for _, p in ipairs(self:ask("topic", { topic = topic }).partitions) do
+            lacking = ("%s-%d"):format(topic, p.partition)
+            if #p.isr < 3 then return false end
          end
       end
       return true
-   end, 200)
+   end
+   if not self:till(120, 200, is_whole) then self:note(lacking .. " lacks a replica") end
 end
 
 -- --- judging ----------------------------------------------------------------------------------------------------------------------
@@ -299,7 +404,7 @@ function Rig:judge(partial)
    local sum = { records = 0, lost = 0, repeated = 0, disordered = 0, hanging = 0, aborted_copies = 0 }
    for _, p in ipairs(self.pipelines) do
       local outputs = {}
-      for i, o in ipairs(p.outputs) do outputs[i] = { topic = o.topic, of = o.of, take = o.take } end
+      for i, o in ipairs(p.outputs) do outputs[i] = { topic = o.topic, of = o.of, take = o.take, copies = o.copies } end
       local v = self.witness:verify { group = p.name, inputs = self.inputs, outputs = outputs, transactions = "onced." .. p.name .. ".",
          partial = partial, timeout = 600 }
       sum.records = sum.records + v.inputs
@@ -322,12 +427,7 @@ end
 -- Ends daemons and watchers, and judges for the last time.
 function Rig:finish()
    local whole = #self.odd == 0 and self:drain()
-   for instance in pairs(self.up) do
-      local d = self.daemons[instance]
-      local ok, code = pcall(d.stop, d)
-      if not ok or code ~= 0 then self:note(("instance %s ended with %s"):format(instance, tostring(code))) end
-   end
-   self.up = {}
+   for _, instance in ipairs(self:instances()) do self:stop(instance) end
    for _, job in ipairs(self.generators) do self.witness:halt(job) end
    for _, p in ipairs(self.pipelines) do
       for _, text in ipairs(self.witness:halt(p.watch).decreased) do self:note("an offset went back: " .. text) end
@@ -341,6 +441,42 @@ end
 function Rig:abandon()
    for _, d in pairs(self.daemons) do pcall(d.kill, d) end
    for _, job in ipairs(self.generators or {}) do pcall(self.witness.halt, self.witness, job) end
+end
+
+-- --- a run ------------------------------------------------------------------------------------------------------------------------
+local function quantile(list, q)
+   table.sort(list)
+   return list[math.max(1, math.ceil(#list * q))] or 0
+end
+
+-- Fault after fault, with load in between.
+local function rounds(r, scenario, long)
+   for k = 1, scenario.rounds[long and 2 or 1] do
+      if not r:rest(math.random(unpack(r.setting.rest))) then return end
+      r.resumed, r.faults = false, k
+      scenario.fault(r, k)
+      if not r.resumed then r:resume() end
+   end
+end
+
+-- Plays it on the stage's cluster. options: seed, long, minutes, guards_off. Returns what came of it as the ledger has it, and a list of
+-- what was odd.
+function rig.play(stage, scenario, options)
+   math.randomseed(options.seed)
+   local r = rig.open(stage, ("%s-%d"):format(scenario.id:lower(), options.seed), scenario.setting, options.guards_off)
+   local ok, sum = xpcall(function()
+      r:begin()
+      if scenario.course then scenario.course(r, options) else rounds(r, scenario, options.long) end
+      return r:finish()
+   end, function(e) return tostring(e):find "interrupted!" and "interrupted!" or debug.traceback(e, 2) end)
+   if not ok then
+      r:abandon()
+      error(sum, 0)
+   end
+   sum.faults, sum.resume_p99_ms, sum.resume_max_ms = r.faults, quantile(r.resumes, 0.99), quantile(r.resumes, 1)
+   local halted = scenario.halts and r.halted and r.halted:find(scenario.halts) and sum.lost + sum.repeated + sum.disordered == 0
+   sum.verdict = #r.odd == 0 and "clean" or halted and "halted" or "red"
+   return sum, r.odd
 end
 
 return rig

@@ -39,11 +39,13 @@ import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
-import org.apache.kafka.common.KafkaFuture;
+import org.apache.kafka.common.ElectionType;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.errors.GroupIdNotFoundException;
 import org.apache.kafka.common.header.Header;
+import org.apache.kafka.common.quota.ClientQuotaAlteration;
+import org.apache.kafka.common.quota.ClientQuotaEntity;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
@@ -117,6 +119,9 @@ public final class Witness {
         case "transactions": return showTransactions(c.path("prefix").asText(""));
         case "producers": return showProducers(topic);
         case "coordinator": return coordinator(c.get("id").asText());
+        case "lead": return lead(c, topic);
+        case "feature": return done(admin.updateFeatures(Map.of(c.get("name").asText(), feature(c)), new UpdateFeaturesOptions()).all());
+        case "quota": return quota(c);
         case "fence": return done(admin.fenceProducers(List.of(c.get("id").asText())).all());
         case "verify": return new Oracle(this, c).verify();
         default: throw new IllegalArgumentException("unknown command " + c.path("cmd"));
@@ -293,6 +298,30 @@ public final class Witness {
             e -> ops.add(new AlterConfigOp(new ConfigEntry(e.getKey(), e.getValue().asText()), AlterConfigOp.OpType.SET)));
         Map<ConfigResource, Collection<AlterConfigOp>> all = Map.of(new ConfigResource(ConfigResource.Type.TOPIC, topic), ops);
         return done(admin.incrementalAlterConfigs(all).all());
+    }
+
+    /** Makes `broker` the preferred leader of the partition, and the leader if it is in sync. */
+    private JsonNode lead(JsonNode c, String topic) throws Exception {
+        TopicPartition p = new TopicPartition(topic, c.path("partition").asInt());
+        List<Integer> replicas = new ArrayList<>(List.of(c.get("broker").asInt()));
+        get(admin.describeTopics(List.of(topic)).allTopicNames()).get(topic).partitions().get(p.partition()).replicas().forEach(n -> {
+            if (n.id() != replicas.get(0)) replicas.add(n.id());
+        });
+        get(admin.alterPartitionReassignments(Map.of(p, Optional.of(new NewPartitionReassignment(replicas)))).all());
+        get(admin.electLeaders(ElectionType.PREFERRED, Set.of(p)).partitions());
+        return ok();
+    }
+
+    private static FeatureUpdate feature(JsonNode c) {
+        return new FeatureUpdate((short) c.get("level").asInt(), c.path("down").asBoolean() ? FeatureUpdate.UpgradeType.SAFE_DOWNGRADE : FeatureUpdate.UpgradeType.UPGRADE);
+    }
+
+    /** Bytes a second that clients of this id may write to, and read from, each broker; without `rate` as many as they like. */
+    private JsonNode quota(JsonNode c) throws Exception {
+        Double rate = c.has("rate") ? c.get("rate").asDouble() : null;
+        ClientQuotaEntity who = new ClientQuotaEntity(Map.of(ClientQuotaEntity.CLIENT_ID, c.get("client").asText()));
+        var ops = List.of(new ClientQuotaAlteration.Op("producer_byte_rate", rate), new ClientQuotaAlteration.Op("consumer_byte_rate", rate));
+        return done(admin.alterClientQuotas(List.of(new ClientQuotaAlteration(who, ops))).all());
     }
 
     // --- writing -----------------------------------------------------------------------------------------------------------------

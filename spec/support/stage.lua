@@ -6,6 +6,7 @@
 local cluster = require "spec.support.cluster"
 local daemon = require "spec.support.daemon"
 local process = require "spec.support.process"
+local proxy = require "spec.support.proxy"
 local witness = require "spec.support.witness"
 
 local stage = {}
@@ -23,6 +24,7 @@ function Stage:open(options)
    self.bootstrap, self.foreign = self.cluster.bootstrap, self.cluster.foreign
    self.witness = witness.start(options.namespaces and self.cluster:listener "ORACLE" or self.bootstrap, self.cluster:host "hub")
    self.witness:ping { timeout = 30 }
+   self.proxy = options.proxied and proxy.start(self.cluster)
 end
 
 -- Topics are this stage's own: on a foreign cluster one that is there already is an error, and they are deleted in the end.
@@ -50,8 +52,9 @@ function Stage:close()
       for _, name in ipairs(self.made) do pcall(self.witness.delete_topic, self.witness, { topic = name }) end
    end
    if self.witness then pcall(self.witness.stop, self.witness) end
+   if self.proxy then pcall(self.proxy.stop, self.proxy) end
    if self.cluster then pcall(self.cluster.stop, self.cluster) end
-   self.daemons, self.made, self.witness, self.cluster = {}, {}, nil, nil
+   self.daemons, self.made, self.witness, self.proxy, self.cluster = {}, {}, nil, nil, nil
 end
 
 -- Runs act(stage) and ends the process: 0 if it returned true, 1 if not, 70 after an error. Logs stay unless all was well.
