@@ -159,7 +159,8 @@ static enum verdict fatal_take(struct source *source, struct err *e)
 {
     char text[200];
     rd_kafka_resp_err_t code = rd_kafka_fatal_error(source->rk, text, sizeof text);
-    source->fenced = code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID;
+    // A member whose session has ended joins again as a new one of the same name; a late heartbeat of the old one is answered like that.
+    source->fenced = code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID && !source->lost;
     return err_set(e, RESTART, code, "the consumer is spent: %s: %s", rd_kafka_err2name(code), text);
 }
 

@@ -172,6 +172,7 @@ static void on_assign(struct source *source, rd_kafka_topic_partition_list_t *wa
     rd_kafka_topic_partition_list_t *list =
         source->leaving ? rd_kafka_topic_partition_list_new(0) : rd_kafka_topic_partition_list_copy(wanted);
     snapshot_take(source);
+    source->lost = 0;
     if (source->leaving) { // it only waited to be a member, in order to leave
         tell_assign(source, list);
         rd_kafka_topic_partition_list_destroy(list);
@@ -222,6 +223,7 @@ static void on_revoke(struct source *source, const rd_kafka_topic_partition_list
             rd_kafka_topic_partition_list_add(list, given->elems[i].topic, given->elems[i].partition);
     if (!lost && GUARD("snapshot-revoke"))
         snapshot_take(source); // a cooperative group is already in its new generation: the old snapshot gets ILLEGAL_GENERATION
+    source->lost = lost;
     FAILPOINT("in-revoke");
     if (source->hooks.change(source->hooks.opaque, lost ? SOURCE_LOST : SOURCE_REVOKE))
         failed(source, RESTART, 0, "the transaction underway didn't end before partitions were to be given up");

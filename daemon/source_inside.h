@@ -31,7 +31,8 @@ struct source {
     int32_t generation;
     char member[256];
     int changed;                               // a rebalance callback ran in this poll
-    int fenced;                                // FENCED_INSTANCE_ID
+    int lost;                                  // what was assigned last was lost, not given back
+    int fenced;                                // FENCED_INSTANCE_ID, by somebody else
     int leaving;                               // no partition is taken on any more
     int resubscribing;                         // unsubscribed in order to subscribe again (R13)
     rd_kafka_topic_partition_list_t *surveyed; // the partitions that the subscription found before this member joined
