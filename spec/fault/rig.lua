@@ -397,7 +397,7 @@ function Rig:whole()
 end
 
 -- --- judging ----------------------------------------------------------------------------------------------------------------------
-local FINDINGS = { "lost", "repeated", "disorder", "ahead", "foreign", "aborted", "damaged", "unstamped", "twice_in_input" }
+local FINDINGS = { "lost", "repeated", "disorder", "ahead", "foreign", "aborted", "damaged", "torn", "unstamped", "twice_in_input" }
 
 -- The oracle's verdict on every pipeline as it stands; what it finds is noted. Input must have ended, or `partial`.
 function Rig:judge(partial)

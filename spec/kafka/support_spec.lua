@@ -1,5 +1,17 @@
 -- The ground the other specs stand on: the oracle goes red for each thing it is there to find, on records planted by the witness
--- itself, and the proxy makes a late request real.
+-- itself, and the proxy makes a late request real. The oracle's invariants, and where each is broken on purpose:
+--   no loss                        "a record that is lost", "hasn't been worked on"
+--   no output twice                "a record that is there twice"
+--   order by partition, by key     "two records that changed places", "a key's records that changed places"
+--   offsets move with outputs      "outputs above the committed offset", "offsets that were committed without their outputs"
+--   all of an input's outputs      "one of two outputs"
+--   a reader beside it             "a reader says when what it saw is no more"
+--   offsets never go back          "sees a committed offset go back", "a committed offset that is gone"
+--   nothing is left open           "a transaction that is left open", "offsets that are left open"
+--   output or dead letter          "a dead letter that is an output too, and one that is neither"
+--   content                        "a payload that was changed", "aborted input that was passed on"
+--   accounts                       "accounts that don't agree"
+--   it goes on                     "how long nothing came"
 local ffi = require "ffi"
 local cluster = require "spec.support.cluster"
 local daemon = require "spec.support.daemon"
@@ -61,14 +73,15 @@ describe("support", function()
       end
 
       local function verdict(options)
-         local request = { group = group, inputs = { input }, outputs = { { topic = output } }, settle_ms = 300 }
+         local request = { group = group, inputs = { input }, outputs = { { topic = output } } }
          for k, v in pairs(options or {}) do request[k] = v end
          return w:verify(request)
       end
 
       local function only(v, kind, count)
          assert.is_false(v.ok)
-         for _, k in ipairs { "lost", "repeated", "disorder", "ahead", "foreign", "aborted", "damaged", "pending", "unstamped", "twice_in_input" } do
+         for _, k in ipairs { "lost", "repeated", "disorder", "ahead", "foreign", "aborted", "damaged", "torn", "miscounted", "pending", "unstamped",
+            "twice_in_input" } do
             assert.are.equal(k == kind and count or 0, v[k], k .. ": " .. table.concat(v.examples, "; "))
          end
       end
@@ -103,6 +116,16 @@ describe("support", function()
          records[7], records[8] = records[8], records[7]
          put(records)
          records[7], records[8] = records[8], records[7]
+         commit(0)
+         only(verdict(), "disorder", 1)
+      end)
+
+      it("finds a key's records that changed places", function()
+         local at = records[n]
+         local back = at.value:gsub("^(@%d+,%d+,%d+,[^,]*,)%d+", "%10")
+         records[n] = { key = at.key, value = back, partition = at.partition, offset = at.offset }
+         assert.are_not.equal(at.value, back)
+         put(records)
          commit(0)
          only(verdict(), "disorder", 1)
       end)
@@ -163,11 +186,66 @@ describe("support", function()
          assert.is_true(v.ok, table.concat(v.examples, "; "))
       end)
 
+      it("finds one of two outputs, below the committed offset and above", function()
+         local second = w:make("second" .. number, 1)
+         put(records)
+         local most = {}
+         for i = 2, n - 1 do most[i - 1] = { value = records[i].value } end
+         w:send(second, most)
+         commit(0)
+         local outputs = { { topic = output }, { topic = second } }
+         local v = verdict { outputs = outputs }
+         assert.is_false(v.ok)
+         assert.are.same({ 2, 2 }, { v.torn, v.lost })
+         w:send(second, { records[1].value })
+         w:commit_offset { group = group, topic = input, partition = 1, offset = records[n].offset }
+         v = verdict { outputs = outputs, partial = true }
+         assert.are.same({ 1, 0, 1 }, { v.torn, v.lost, v.ahead }, table.concat(v.examples, "; "))
+      end)
+
+      it("finds a dead letter that is an output too, and one that is neither", function()
+         local dead = w:make("dead" .. number, 1)
+         local good, bad = {}, {}
+         for _, r in ipairs(records) do
+            local list = tonumber(r.value:match "^@%d+,%d+,(%d+)") % 4 == 3 and bad or good
+            list[#list + 1] = r
+         end
+         good[#good + 1] = bad[#bad]
+         local letters = {}
+         for i = 2, #bad do letters[i - 1] = { value = bad[i].value } end
+         put(good)
+         w:send(dead, letters)
+         commit(0)
+         local v = verdict { outputs = { { topic = output, of = 4, take = { 0, 1, 2 } }, { topic = dead, of = 4, take = { 3 } } } }
+         assert.is_false(v.ok)
+         assert.are.same({ 1, 1 }, { v.foreign, v.lost }, table.concat(v.examples, "; "))
+      end)
+
+      it("finds accounts that don't agree", function()
+         put(records)
+         commit(0)
+         assert.is_true(verdict({ claims = { records = n, outputs = n } }).ok)
+         only(verdict { claims = { records = n - 1, outputs = n } }, "miscounted", 1)
+         only(verdict { claims = { records = n - 1, outputs = n + 1 } }, "miscounted", 2)
+      end)
+
+      it("finds offsets that are left open", function()
+         put(records)
+         commit(0)
+         w:commit_offset { group = group, topic = input, partition = 0, offset = 1, transactional = true, how = "open" }
+         local v = verdict { settle_ms = 300 }
+         assert.is_false(v.ok)
+         assert.are.equal(1, #v.unstable)
+         assert.matches("^__consumer_offsets%-%d", v.unstable[1])
+         w:end_transaction { id = "witness.offsets", how = "abort" }
+         assert.is_true(verdict().ok)
+      end)
+
       it("finds a transaction that is left open", function()
          put(records)
          commit(0)
          w:send(output, { "x" }, { transaction = "open", id = "foreign" })
-         local v = verdict { allow_unstamped = true }
+         local v = verdict { allow_unstamped = true, settle_ms = 300 }
          assert.is_false(v.ok)
          assert.are.same({ "foreign Ongoing" }, v.open)
          assert.are.equal(1, #v.unstable)
@@ -190,7 +268,27 @@ describe("support", function()
          assert.is_true(seen.p50_ms > -1 and seen.p50_ms <= seen.p99_ms and seen.p99_ms <= seen.max_ms)
       end)
 
-      it("sees a committed offset go back", function()
+      it("a reader says when what it saw is no more", function()
+         local topic = w:make("changed", 1)
+         local reader = w:follow { topic = topic }.job
+         w:send(topic, { "a", "b", "c" })
+         wait.till("the reader has all", 30, function() return w:progress(reader).records == 3 end)
+         w:delete_records { topic = topic, partition = 0, before = 2 }
+         assert.is_false(w:halt(reader).consistent)
+      end)
+
+      it("a reader says how long nothing came", function()
+         local topic = w:make("stalled", 1)
+         local reader = w:follow { topic = topic }.job
+         w:send(topic, { "a" })
+         wait.till("the first record", 30, function() return w:progress(reader).records == 1 end)
+         wait.sleep(1500)
+         w:send(topic, { "b", "c" })
+         wait.till("the others", 30, function() return w:progress(reader).records == 3 end)
+         assert.is_true(w:halt(reader).stall_ms >= 1500) -- a least time, not speed
+      end)
+
+      it("sees a committed offset go back, and a committed offset that is gone", function()
          local topic = w:make("back", 1)
          w:commit_offset { group = "back", topic = topic, partition = 0, offset = 9 }
          local job = w:watch_offsets({ group = "back" }).job
@@ -201,7 +299,9 @@ describe("support", function()
          sampled()
          w:commit_offset { group = "back", topic = topic, partition = 0, offset = 5 }
          sampled()
-         assert.are.same({ "back-0: 9 -> 5" }, w:halt(job).decreased)
+         w:delete_offsets { group = "back", topic = topic, partition = 0 }
+         sampled()
+         assert.are.same({ "back-0: 9 -> 5", "back-0: 5 -> none" }, w:halt(job).decreased)
       end)
    end)
 

@@ -15,6 +15,7 @@ import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.InvalidOffsetException;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.common.TopicPartition;
 
@@ -61,6 +62,7 @@ abstract class Follower extends Thread {
         private final Map<TopicPartition, Seen> seen = new HashMap<>();
         private long[] latency = new long[1 << 16];
         private int measured;
+        private long lastSeen, stall; // ns: when records came last; the longest time without any, between the first and the last
         private final Map<String, Long> records = new ConcurrentHashMap<>();
 
         Reader(Witness witness, List<String> topics, String level, boolean fromEnd) {
@@ -80,7 +82,9 @@ abstract class Follower extends Thread {
 
         @Override void turn() {
             for (ConsumerRecord<byte[], byte[]> r : consumer.poll(Duration.ofMillis(100))) {
-                long now = System.currentTimeMillis() * 1000;
+                long now = System.currentTimeMillis() * 1000, seenAt = System.nanoTime();
+                if (lastSeen != 0) stall = Math.max(stall, seenAt - lastSeen);
+                lastSeen = seenAt;
                 records.merge(r.topic(), 1L, Long::sum);
                 seen.computeIfAbsent(new TopicPartition(r.topic(), r.partition()), t -> new Seen()).add(r);
                 Stamp stamp = Stamp.parse(r.value());
@@ -100,11 +104,11 @@ abstract class Follower extends Thread {
             Arrays.sort(l);
             if (measured > 0)
                 to.put("p50_ms", l[measured / 2] / 1e3).put("p99_ms", l[(int) (measured * 0.99)] / 1e3).put("max_ms", l[measured - 1] / 1e3);
-            to.put("consistent", again());
+            to.put("stall_ms", stall / 1e6).put("consistent", again());
             consumer.close();
         }
 
-        /** Reads the same stretch once more and compares. */
+        /** Reads the same stretch once more, if it is still there, and compares. */
         private boolean again() {
             Map<TopicPartition, Seen> second = new HashMap<>();
             try (KafkaConsumer<byte[], byte[]> c = witness.consumer(level)) {
@@ -114,6 +118,8 @@ abstract class Follower extends Thread {
                     to.put(p, s.next);
                 });
                 witness.read(c, from, to, r -> second.computeIfAbsent(new TopicPartition(r.topic(), r.partition()), t -> new Seen()).add(r));
+            } catch (InvalidOffsetException e) {
+                return false;
             }
             for (Map.Entry<TopicPartition, Seen> e : seen.entrySet()) {
                 Seen a = e.getValue(), b = second.get(e.getKey());

@@ -9,12 +9,16 @@
 //   foreign     an output whose id isn't among the inputs or isn't wanted in this topic, or that has no stamp
 //   aborted     an output of an input that was aborted
 //   damaged     an output whose payload isn't what was written
+//   torn        an input with some of its outputs but not all: copies of one topic, or of several
+//   miscounted  what the pipeline says of itself ("claims") isn't so
 //   pending     an input at or above the committed offset (a finding unless "partial")
-//   open        transactions that haven't ended; `unstable`: partitions whose stable offset is below the high watermark
+//   open        transactions that haven't ended; `unstable`: partitions, the one with the group's offsets too, whose stable offset is below
+//               the high watermark
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.Arrays;
+import java.util.BitSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -24,8 +28,10 @@ import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.common.TopicPartition;
 
 final class Oracle {
-    private static final String[] FINDINGS = {"lost", "repeated", "disorder", "ahead", "foreign", "aborted", "damaged", "unstamped", "twice_in_input"};
+    private static final String[] FINDINGS = {"lost", "repeated", "disorder", "ahead", "foreign", "aborted", "damaged", "torn", "miscounted",
+                                              "unstamped", "twice_in_input"};
     private static final int EXAMPLES = 8;
+    private static final String OFFSETS = "__consumer_offsets";
 
     /** One input partition: where each of its records lies, by sequence. */
     private static final class Input {
@@ -33,6 +39,7 @@ final class Oracle {
         long[] offsets = new long[1024];
         int count;
         long committed;
+        BitSet some = new BitSet(), missing = new BitSet(); // by sequence: has an output that it calls for; lacks one
 
         Input(TopicPartition tp) {
             this.tp = tp;
@@ -58,7 +65,7 @@ final class Oracle {
     private final Map<String, Long> findings = new TreeMap<>();
     private final ArrayNode examples = Witness.json.createArrayNode();
     private final Map<String, Integer> shown = new HashMap<>();
-    private long records, pending;
+    private long records, pending, offsetsStable = -1; // the first stable offset seen of the partition with the group's offsets
 
     Oracle(Witness witness, JsonNode request) {
         this.witness = witness;
@@ -71,9 +78,17 @@ final class Oracle {
         String group = request.path("group").asText(null);
         ArrayNode open = Witness.json.createArrayNode(), unstable = Witness.json.createArrayNode();
         settle(open, unstable);
-        Map<TopicPartition, Long> committed = group == null ? Map.of() : witness.committed(group, true);
+        Map<TopicPartition, Long> committed = group == null ? Map.of() : witness.committed(group, unstable.isEmpty()); // else it never is
         for (JsonNode t : request.get("inputs")) readInput(t.asText(), group == null ? null : committed);
-        for (JsonNode o : request.get("outputs")) outputs.set(o.get("topic").asText(), judge(o));
+        long visible = 0;
+        for (JsonNode o : request.get("outputs")) {
+            ObjectNode judged = judge(o);
+            outputs.set(o.get("topic").asText(), judged);
+            visible += judged.get("visible").asLong();
+        }
+        inputs.values().forEach(this::tear);
+        claimed("records", records - pending);
+        claimed("outputs", visible);
         boolean ok = open.isEmpty() && unstable.isEmpty() && (pending == 0 || request.path("partial").asBoolean());
         for (Map.Entry<String, Long> f : findings.entrySet()) {
             out.put(f.getKey(), f.getValue());
@@ -92,21 +107,42 @@ final class Oracle {
         if (shown.merge(kind, 1, Integer::sum) <= EXAMPLES) examples.add(kind + ": " + text);
     }
 
+    private void tear(Input in) {
+        in.some.and(in.missing);
+        in.some.stream().forEach(s -> finding("torn", in.tp + "@" + in.offsets[s] + " s=" + s));
+    }
+
+    private void claimed(String what, long found) {
+        long claim = request.path("claims").path(what).asLong(found);
+        if (claim != found) finding("miscounted", what + ": " + claim + " claimed, " + found + " are there");
+    }
+
     /** Markers of a transaction that has just ended may still be on their way: a short wait, then what is open is a finding. */
     private void settle(ArrayNode open, ArrayNode unstable) throws Exception {
-        long deadline = System.nanoTime() + request.path("settle_ms").asLong(3000) * 1_000_000;
+        long deadline = System.nanoTime() + request.path("settle_ms").asLong(10_000) * 1_000_000;
         String prefix = request.path("transactions").asText("");
         do {
             open.removeAll();
             unstable.removeAll();
             witness.transactions(prefix).forEach(t -> open.add(t.transactionalId() + " " + t.state()));
-            for (JsonNode o : request.get("outputs"))
-                witness.ends(o.get("topic").asText()).forEach((p, e) -> {
-                    if (e[1] < e[2]) unstable.add(p + " " + e[1] + " < " + e[2]);
-                });
+            for (JsonNode o : request.get("outputs")) witness.ends(o.get("topic").asText()).forEach((p, e) -> unstable(p, e, unstable));
+            if (request.hasNonNull("group")) unstableOffsets(request.get("group").asText(), unstable);
             if (open.isEmpty() && unstable.isEmpty()) return;
             Thread.sleep(100);
         } while (System.nanoTime() < deadline);
+    }
+
+    private static void unstable(TopicPartition p, long[] ends, ArrayNode to) {
+        if (ends[1] < ends[2]) to.add(p + " " + ends[1] + " < " + ends[2]);
+    }
+
+    /** The partition that has the group's offsets has other groups', too: what goes on there isn't left open. */
+    private void unstableOffsets(String group, ArrayNode to) {
+        Map<TopicPartition, long[]> ends = witness.ends(OFFSETS);
+        TopicPartition p = new TopicPartition(OFFSETS, (group.hashCode() & 0x7fffffff) % ends.size());
+        long[] now = ends.get(p);
+        if (offsetsStable < 0) offsetsStable = now[1];
+        if (offsetsStable == now[1]) unstable(p, now, to);
     }
 
     /** Without a group (no committed offsets to compare with) every input counts as done. */
@@ -192,6 +228,8 @@ final class Oracle {
         for (int s = 0; s < in.count; s++) {
             if (in.offsets[s] < 0) continue; // never written (the generator's send failed)
             int want = of == 1 || take.contains(s % of) ? copies : 0;
+            if (want > 0 && counts[s] > 0) in.some.set(s);
+            if (want > counts[s]) in.missing.set(s);
             String text = in.tp + "@" + in.offsets[s] + " s=" + s + " in " + o.get("topic").asText() + ": " + counts[s] + " of " + want;
             if (in.offsets[s] >= in.committed) {
                 if (counts[s] > 0) finding("ahead", text + ", committed " + in.committed);

@@ -482,7 +482,7 @@ public final class Witness {
         if (!c.path("transactional").asBoolean()) return done(admin.alterConsumerGroupOffsets(group, offset).all());
         KafkaProducer<byte[], byte[]> p = transactional(json.createObjectNode().put("id", "witness.offsets"));
         p.sendOffsetsToTransaction(offset, new ConsumerGroupMetadata(group));
-        end("witness.offsets", !"abort".equals(c.path("how").asText()));
+        if (!"open".equals(c.path("how").asText())) end("witness.offsets", !"abort".equals(c.path("how").asText()));
         return ok();
     }
 
