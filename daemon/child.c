@@ -21,13 +21,6 @@
 #endif
 enum { LOCK_RETRY_MS = 50, LOCK_TELL_SECONDS = 60 };
 
-// What the note of the page names.
-struct note {
-    char topic[sizeof((struct stats *)0)->note_topic];
-    int32_t partition;
-    int64_t first, last;
-};
-
 enum verdict child_init(struct child *child, const struct worker_args *args, const char *directory, struct err *e)
 {
     *child = (struct child){.args = *args, .lock = -1};
@@ -173,33 +166,6 @@ int64_t child_silence(const struct child *child, int64_t now, int64_t since, con
     return now - (last > since ? last : since);
 }
 
-// 1, or 0: it wasn't in the script.
-static int note_read(const struct stats *stats, struct note *note)
-{
-    uint64_t sequence = atomic_load(&stats->note_sequence);
-    if (!(sequence & 1))
-        return 0;
-    memcpy(note->topic, stats->note_topic, sizeof note->topic);
-    note->topic[sizeof note->topic - 1] = '\0';
-    note->partition = atomic_load(&stats->note_partition);
-    note->first = atomic_load(&stats->note_offset);
-    int64_t last = atomic_load(&stats->note_last);
-    note->last = last > note->first ? last : note->first;
-    return atomic_load(&stats->note_sequence) == sequence; // else it went on: what was read is of two records
-}
-
-const char *child_doing(const struct child *child, char *text, size_t size)
-{
-    struct note note;
-    *text = '\0';
-    if (!note_read(child->args.stats, &note))
-        return text;
-    int used = snprintf(text, size, " while transforming %s/%d offset %lld", note.topic, (int)note.partition, (long long)note.first);
-    if (note.last > note.first)
-        snprintf(text + used, size - (size_t)used, " to %lld", (long long)note.last);
-    return text;
-}
-
 // By waitid: of a process that can't be dumped, /proc shows nothing where it is mounted with hidepid, as in the unit.
 int child_is_stopped(const struct child *child)
 {
@@ -241,12 +207,12 @@ static int judged(const struct child *child, int status, enum death *cause)
 int child_judge(struct child *child, int status)
 {
     char doing[400];
-    struct note note;
+    struct stats_note note;
     enum death cause;
-    if (!judged(child, status, &cause) || !note_read(child->args.stats, &note))
+    if (!judged(child, status, &cause) || !stats_note_read(child->args.stats, &note))
         return 0;
     int deaths = suspects_add(&child->args.stats->suspects, note.topic, note.partition, note.first, note.last, cause);
-    log_error("%s: died%s: %s", child->name, child_doing(child, doing, sizeof doing),
+    log_error("%s: died%s: %s", child->name, stats_doing(child->args.stats, doing, sizeof doing),
               deaths == 0               ? "these records are run one by one now"
               : deaths < SUSPECT_DEATHS ? "once more, and errors.on_error decides about that record"
                                         : "errors.on_error decides about that record");

@@ -50,7 +50,5 @@ int64_t child_dwelling(struct child *child, int64_t now, int64_t since);
 int child_judge(struct child *child, int status);
 // The same of a script that crashed while it was loaded or in init, where no record is to blame. How often in a row by now; 0: it didn't.
 int child_judge_load(struct child *child, int status);
-// " while transforming TOPIC/PARTITION offset N", or "" when it wasn't in the script.
-const char *child_doing(const struct child *child, char *text, size_t size);
 // What a wait status says: "killed by signal 9 (Killed)".
 const char *child_end(int status, char *text, size_t size);

@@ -174,7 +174,8 @@ const struct command command_try = {
     .details =
         "Each record is shown with its outputs below it; of JSON what was added (+), removed (-) and changed (~). Writes nothing to\n"
         "Kafka and joins no group. Coloured on a terminal, unless NO_COLOR is set.\n\n"
-        "Exit: 0, 64 usage, 65 the pipeline halts or a line can't be read, 66 no such file, 69 no answer from Kafka, 78 errors.\n",
+        "Exit: 0, 64 usage, 65 the pipeline halts, a record takes too long or a line can't be read, 66 no such file,\n"
+        "69 no answer from Kafka, 78 errors.\n",
     .options = options,
     .run = run,
 };

@@ -206,12 +206,18 @@ void try_picture_record(struct try_picture *picture, const struct onced_rehearsa
     fflush(picture->out); // before the next line is asked for
 }
 
+static const char *plural(int64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 void try_picture_sum(const struct try_picture *picture)
 {
     fprintf(picture->out,
-            "\n%" PRId64 " record%s: %" PRId64 " outputs, %" PRId64 " dropped, %" PRId64 " rejected, %" PRId64
+            "\n%" PRId64 " record%s: %" PRId64 " output%s, %" PRId64 " dropped, %" PRId64 " rejected, %" PRId64
             " failed; nothing was written to Kafka\n",
-            picture->records, picture->records == 1 ? "" : "s", picture->sent, picture->dropped, picture->rejected, picture->failed);
+            picture->records, plural(picture->records), picture->sent, plural(picture->sent), picture->dropped, picture->rejected,
+            picture->failed);
 }
 
 void try_picture_init(struct try_picture *picture, FILE *out)

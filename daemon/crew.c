@@ -318,7 +318,7 @@ static void child_overtime(const struct crew *crew, struct child *child, int64_t
     if (!limit || dwelling <= limit)
         return;
     log_error("%s: transform.limits.record_time (%lld ms) is over%s; killing pid %ld", child->name, (long long)limit,
-              child_doing(child, doing, sizeof doing), (long)child->pid);
+              stats_doing(child->args.stats, doing, sizeof doing), (long)child->pid);
     child->overtime = 1;
     child_kill(child);
 }
@@ -347,7 +347,7 @@ static void child_watch(struct crew *crew, struct child *child, int64_t now, int
     if (silence <= stall_limit(crew) || child->killed)
         return;
     log_error("%s: no sign of life from its %s thread for %lld ms%s; killing pid %ld", child->name, thread, (long long)silence,
-              child_doing(child, doing, sizeof doing), (long)child->pid);
+              stats_doing(child->args.stats, doing, sizeof doing), (long)child->pid);
     child->stalls++;
     child_kill(child);
 }
@@ -373,7 +373,7 @@ static void crew_overdue(struct crew *crew)
         if (!child->pid || child->killed)
             continue;
         log_error("%s: not stopped after drain_timeout (%lld ms)%s; killing pid %ld", child->name,
-                  (long long)crew->config->drain_timeout_ms, child_doing(child, doing, sizeof doing), (long)child->pid);
+                  (long long)crew->config->drain_timeout_ms, stats_doing(child->args.stats, doing, sizeof doing), (long)child->pid);
         child_kill(child);
     }
 }

@@ -4,6 +4,7 @@
 #include "batch.h"
 
 #include "rehearsal.h"
+#include "rehearsal_watch.h"
 
 #include <regex.h>
 #include <stddef.h>
@@ -26,6 +27,7 @@ enum { MAX_MESSAGE_BYTES = 1048588 };
 struct rehearsal {
     struct onced_rehearsal lent; // what testing.lua sees; must stay first
     struct observer observer;
+    struct rehearsal_stage stage;
     struct config *config;
     struct config_pipeline pipeline; // the config's, with other params
     struct transform *transform;
@@ -84,14 +86,18 @@ static void failed(struct observer *observer, int32_t record, enum config_policy
 }
 
 // Around whatever runs Lua.
-static void stage_enter(struct rehearsal *r)
+static void stage_enter(struct rehearsal *r, const char *what)
 {
+    const struct config_pipeline *p = &r->pipeline;
+    r->stage = (struct rehearsal_stage){r->stats, p->name, p->transform.script, what, p->transform.record_time_ms};
     clock_wall_fix(r->lent.now_ms);
     observer_set(&r->observer);
+    rehearsal_watch(&r->stage);
 }
 
 static void stage_leave(void)
 {
+    rehearsal_watch(NULL);
     observer_set(NULL);
     clock_wall_fix(-1);
 }
@@ -167,7 +173,7 @@ const struct config_pipeline *rehearsal_pipeline(const struct onced_rehearsal *l
 int onced_rehearsal_start(struct onced_rehearsal *lent, const char *params_json, const char *data_json, int64_t data_size)
 {
     struct rehearsal *r = whole(lent);
-    stage_enter(r);
+    stage_enter(r, "loading and init");
     transform_free(&r->transform);
     pool_fini(&r->texts);
     r->pipeline.transform.params_json = pool_text(&r->texts, params_json, strlen(params_json));
@@ -251,7 +257,7 @@ int onced_rehearsal_run(struct onced_rehearsal *lent, int32_t *done)
     struct rehearsal *r = whole(lent);
     enum verdict verdict = OK;
     must(r->transform);
-    stage_enter(r);
+    stage_enter(r, "a batch");
     while (verdict == OK && r->batch->transformed < lent->batch->record_count)
         verdict = transform_run(r->transform, r->batch, lent->batch->record_count - r->batch->transformed, &r->e);
     stage_leave();
@@ -264,7 +270,7 @@ int onced_rehearsal_run(struct onced_rehearsal *lent, int32_t *done)
 void onced_rehearsal_free(struct onced_rehearsal *lent)
 {
     struct rehearsal *r = whole(lent);
-    stage_enter(r);
+    stage_enter(r, "close");
     transform_free(&r->transform);
     stage_leave();
     batch_free(&r->batch);

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -21,6 +22,32 @@ void stats_free(struct stats *stats)
 {
     if (stats)
         munmap(stats, sizeof *stats);
+}
+
+int stats_note_read(const struct stats *stats, struct stats_note *note)
+{
+    uint64_t sequence = atomic_load(&stats->note_sequence);
+    if (!(sequence & 1))
+        return 0;
+    memcpy(note->topic, stats->note_topic, sizeof note->topic);
+    note->topic[sizeof note->topic - 1] = '\0';
+    note->partition = atomic_load(&stats->note_partition);
+    note->first = atomic_load(&stats->note_offset);
+    int64_t last = atomic_load(&stats->note_last);
+    note->last = last > note->first ? last : note->first;
+    return atomic_load(&stats->note_sequence) == sequence; // else it went on: what was read is of two records
+}
+
+const char *stats_doing(const struct stats *stats, char *text, size_t size)
+{
+    struct stats_note note;
+    *text = '\0';
+    if (!stats_note_read(stats, &note))
+        return text;
+    int used = snprintf(text, size, " while transforming %s/%d offset %lld", note.topic, (int)note.partition, (long long)note.first);
+    if (note.last > note.first)
+        snprintf(text + used, size - (size_t)used, " to %lld", (long long)note.last);
+    return text;
 }
 
 static int series_find(const struct stats *stats, int count, enum series_kind kind, const char *text, int *of_kind)

@@ -3,6 +3,7 @@
 // master can tell what a killed one was doing. All fields relaxed atomics; counters only grow, over all lives of the worker.
 #pragma once
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "suspects.h"
@@ -73,6 +74,17 @@ static inline void stats_count(struct stats *stats, int series, double amount)
     _Atomic double *value = &stats->series[series].value;
     atomic_store_explicit(value, atomic_load_explicit(value, memory_order_relaxed) + amount, memory_order_relaxed);
 }
+
+// What the note names.
+struct stats_note {
+    char topic[sizeof((struct stats *)0)->note_topic];
+    int32_t partition;
+    int64_t first, last;
+};
+
+int stats_note_read(const struct stats *stats, struct stats_note *note); // 1, or 0: no record is in the script
+// " while transforming TOPIC/PARTITION offset N", or "" when none is.
+const char *stats_doing(const struct stats *stats, char *text, size_t size);
 
 struct stats *stats_new(void); // an anonymous shared mapping, zeroed; NULL with errno set
 void stats_free(struct stats *stats);

@@ -102,6 +102,43 @@ orders[0] offset 1
       assert.matches("\n1 record: 0 outputs, 0 dropped, 0 rejected, 1 failed", halt_out)
    end)
 
+   it("ends over a record that takes too long, and over a script that is never loaded", function()
+      local endless = LUA:gsub("return rec end", "while true do end end", 1)
+      local paths = driver.write { ["t.yaml"] = YAML:gsub("t.lua", "t.lua, limits: {record_time: 100ms}"), ["t.lua"] = endless,
+         lines = '{"total":2,"list":[1,1]}\nplain\n' }
+      local code, out, err = driver.onced(("try %s --from %s"):format(paths["t.yaml"], paths.lines))
+      assert.same({ 65, [[
+onced: orders: transform.limits.record_time (100 ms) is over while transforming orders/0 offset 1
+onced run would kill its worker for that; when the record does it again, errors.on_error decides
+]] }, { code, err })
+      assert.matches("^orders%[0%] offset 0\n", out)
+      driver.write { ["t.lua"] = "while true do end" }
+      code, out, err = driver.onced(("try %s --from %s"):format(paths["t.yaml"], paths.lines))
+      assert.same({ 78, "", "onced: orders: " .. paths["t.yaml"]:gsub("yaml$", "lua") .. ": loading and init took longer than 10 s\n" }, { code, out, err })
+   end)
+
+   it("doesn't add up what the records of a batch take", function()
+      local paths = driver.write { ["t.yaml"] = YAML:gsub("t.lua", "t.lua, limits: {record_time: 1s}"), ["t.lua"] = [[
+return function(rec)
+  local began = os.clock()
+  while os.clock() - began < 0.05 or rec.value == "endless" do end
+  return rec
+end]], ["t_spec.lua"] = [[
+local testing = require "onced.testing"
+it("is slow", function()
+  local records = {}
+  for i = 1, 25 do records[i] = { value = "slow" } end
+  local p = testing.load "t.yaml"
+  assert.equal(25, #p:run(records).sent.default)
+  print "all were sent"
+  p:run { records[1], { value = "endless" } }
+end)]] }
+      local code, out, err = driver.onced("test " .. paths["t_spec.lua"])
+      assert.is_not.equal(0, code)
+      assert.matches("all were sent", out)
+      assert.matches("^onced: orders: transform.limits.record_time %(1000 ms%) is over while transforming orders/0 offset 26\n", err)
+   end)
+
    it("takes standard input, as many records as wanted, and says what it lacks", function()
       local paths = driver.write { ["t.yaml"] = YAML, ["t.lua"] = LUA }
       local code, out = process.run { "sh", "-c", ("printf 'plain\\nplain\\nplain' | %s try %s --max=2"):format(binary, paths["t.yaml"]) }
