@@ -100,6 +100,8 @@ static void page_prepare(struct stats *stats)
     atomic_store(&stats->back_beat, 0);
     atomic_store(&stats->state, WORKER_NEW);
     atomic_store(&stats->ready, 0);
+    if (atomic_load(&stats->recipe_taken) != atomic_load(&stats->recipe)) // what the script before has died over is none of the next one's
+        stats->suspects.count = 0;
     atomic_store(&stats->recipe_taken, atomic_load(&stats->recipe));
     if (atomic_load(&stats->note_sequence) & 1) // it died inside the script
         stats_add(&stats->note_sequence, 1);

@@ -101,7 +101,6 @@ enum verdict crew_prepare(struct crew *crew, struct crew_plan *plan, const char 
 
 void crew_take(struct crew *crew, struct crew_plan *plan)
 {
-    int changes = crew->place != plan->place;
     crew->config = plan->config;
     crew->pipeline = plan->pipeline;
     crew->place = plan->place;
@@ -112,8 +111,6 @@ void crew_take(struct crew *crew, struct crew_plan *plan)
         struct worker_args *args = &crew->children[i].args;
         args->config = plan->config;
         args->pipeline = plan->pipeline;
-        if (changes && !crew->children[i].pid) // else its process does so
-            args->stats->suspects.count = 0;
         atomic_store_explicit(&args->stats->recipe, crew->place, memory_order_release);
     }
 }

@@ -54,7 +54,7 @@ struct stats {
     _Atomic int64_t note_last; // offset of the stretch's last record, -1: one record at a time
     char note_topic[256];
     char reason[256];         // of WORKER_BLOCKED and WORKER_HALTED: written by back or front before the state
-    struct suspects suspects; // the worker forgets them with the script that they ended
+    struct suspects suspects; // forgotten with the script that they ended
     // Front makes series, and so does the thread that makes its next script; back counts in them at commit. A series is there for good once
     // series_count says so.
     _Atomic int series_count;

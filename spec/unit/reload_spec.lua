@@ -94,6 +94,21 @@ describe("reload", function()
       stopped(master)
    end)
 
+   it("holds nothing against a record that the script before has died over", function()
+      local master = driver.start({ "orders:1" }, { ["orders.0"] = {
+         "ready note:42 raise:11", "suspects ready note:42 await raise:11", "suspects ready work" } })
+      master:logged "suspect 3/42%-42 deaths=1"
+      master:pipelines { "orders:1:orders:b.lua" } -- while the old one has the record in hand for the second time
+      master:signal "HUP"
+      master:logged "reload: orders: taken over in place"
+      master:go()
+      master:runs("orders.0", "b.lua")
+      local log = master:log()
+      assert.matches("offset 42: errors.on_error decides about that record.*suspects: 0", log)
+      assert.not_matches("deaths=2", log, 1, true)
+      stopped(master)
+   end)
+
    it("starts again what had halted, changed or not", function()
       local master = started({ "orders:1", "bills:1" }, { ["orders.0"] = { "ready rest:100 reason:poison exit:65", "ready work" } })
       master:logged "orders: pipeline halted: orders#0: poison"
@@ -141,6 +156,9 @@ describe("reload", function()
       master:runs("orders.0", "here.lua")
       assert.equal(before, pid(master, "orders.0"))
       assert.is_nil(io.open(master.folder .. "/orders.2.lives"))
+      master:pipelines { ("x"):rep(300) .. ":1", "bills:1" } -- nor is anything let go of that wasn't there yet
+      assert.equal(78, (master:call "reload --wait"))
+      assert.equal(0, process.run { "test", "-e", ("/proc/%d/fd/0"):format(master.pid) })
       master:pipelines { "orders:3:orders:b.lua" }
       assert.equal(0, (master:call "reload --wait"))
       pid(master, "orders.2")
