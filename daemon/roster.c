@@ -42,9 +42,10 @@ static struct crew *crew_kept(const struct roster *r, const struct crew_plan *pl
 // The part of a change that may fail: `crews` gets the new crews, the kept ones are prepared.
 static enum verdict crews_prepare(const struct roster *r, struct plans *plans, struct crew *crews, struct err *e)
 {
+    for (int i = 0; i < plans->config->pipeline_count; i++)
+        crews[i].shelf = -1;
     for (int i = 0; i < plans->config->pipeline_count; i++) {
         struct crew *kept = crew_kept(r, &plans->items[i]);
-        crews[i].shelf = -1;
         if (kept ? crew_prepare(kept, &plans->items[i], r->directory, e) : crew_init(&crews[i], &plans->items[i], r->directory, e))
             return e->verdict;
     }
