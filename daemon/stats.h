@@ -29,6 +29,8 @@ enum sink_cause { CAUSE_START, CAUSE_TAINTED, CAUSE_ABORTED, CAUSE_FENCED, CAUSE
 enum series_kind { SERIES_DROPPED, SERIES_REJECTED, SERIES_COUNTER, SERIES_KINDS };
 enum { SERIES_REASONS = 50, SERIES_COUNTERS = 128, SERIES_MOST = 2 * (SERIES_REASONS + 1) + SERIES_COUNTERS };
 
+enum { STATS_TOPIC = 256 }; // bytes of the note's
+
 struct stats_series {
     int kind;
     char text[244]; // the reason, or name{label="value"}; terminated, without control characters
@@ -52,7 +54,7 @@ struct stats {
     _Atomic int32_t note_partition;
     _Atomic int64_t note_offset;
     _Atomic int64_t note_last; // offset of the stretch's last record, -1: one record at a time
-    char note_topic[256];
+    char note_topic[STATS_TOPIC];
     char reason[256];         // of WORKER_BLOCKED and WORKER_HALTED: written by back or front before the state
     struct suspects suspects; // forgotten with the script that they ended
     // Front makes series, and so does the thread that makes its next script; back counts in them at commit. A series is there for good once
@@ -77,7 +79,7 @@ static inline void stats_count(struct stats *stats, int series, double amount)
 
 // What the note names.
 struct stats_note {
-    char topic[sizeof((struct stats *)0)->note_topic];
+    char topic[STATS_TOPIC];
     int32_t partition;
     int64_t first, last;
 };
