@@ -144,7 +144,7 @@ static void instance_build(struct config_draft *draft, int brokers_elsewhere)
         instance = instance_from(draft, host), from = "the host name as instance"; // a.b and a.c stay different
     }
     if (!instance_is_legal(instance))
-        report_error(draft->report, place, *instance ? instance_from(draft, instance) : NULL,
+        report_error(draft->report, place, *instance && !(node && node->secret) ? instance_from(draft, instance) : NULL,
                      "%s \"%s\" must be 1 to 100 letters, digits, _ and -: it is a part of transactional.id", from, instance);
     if (brokers_elsewhere && strncmp(instance, "localhost", 9) == 0)
         report_error(

@@ -8,9 +8,12 @@
 #include <ctype.h>
 #include <errno.h>
 #include <regex.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { PATTERN_MOST = 1000, COPIES_MOST = 1000 };
 
 struct pipeline_draft {
     struct config_draft *draft;
@@ -99,22 +102,42 @@ static void cluster_choose(struct pipeline_draft *p)
     config_property_read(p->draft, at(p, "kafka"), &p->pipeline.both, &p->pipeline.consumer, &p->pipeline.producer);
 }
 
-// A regular expression is compiled as librdkafka will do it.
-static void input_topic_check(const struct pipeline_draft *p, struct report_place place, const char *topic)
+// What would take regcomp gigabytes or its whole stack; NULL: nothing. Bounds are multiplied as if each stood inside of the one before.
+static const char *pattern_problem(const char *pattern)
+{
+    long copies = 1;
+    if (strlen(pattern) > PATTERN_MOST)
+        return "it is longer than 1000 bytes";
+    for (const char *at = strchr(pattern, '{'); at && copies <= COPIES_MOST; at = strchr(at + 1, '{')) {
+        char *end;
+        long least = strtol(at + 1, &end, 10), most = *end == ',' ? strtol(end + 1, NULL, 10) : 0, bound = most > least ? most : least;
+        copies *= bound > COPIES_MOST ? COPIES_MOST + 1 : bound > 1 ? bound : 1;
+    }
+    return copies > COPIES_MOST ? "its bounds, as in {1,9}, multiply to more than 1000" : NULL;
+}
+
+// A regular expression is compiled as librdkafka will do it. False: reported.
+static int input_topic_check(const struct pipeline_draft *p, struct report_place place, const char *topic)
 {
     regex_t regex;
     char problem[128];
+    const char *costly = pattern_problem(topic);
     if (*topic != '^') {
         topic_check(p, place, topic);
-        return;
+        return 1;
+    }
+    if (costly) {
+        report_error(p->draft->report, place, NULL, "\"%s\" can't be a pattern of topics: %s", topic, costly);
+        return 0;
     }
     int code = regcomp(&regex, topic, REG_EXTENDED | REG_NOSUB);
     if (!code) {
         regfree(&regex);
-        return;
+        return 1;
     }
     regerror(code, &regex, problem, sizeof problem);
     report_error(p->draft->report, place, NULL, "\"%s\" is not a regular expression: %s", topic, problem);
+    return 0;
 }
 
 static void input_build(struct pipeline_draft *p)
@@ -128,8 +151,8 @@ static void input_build(struct pipeline_draft *p)
         if (node->kind != YAML_TEXT)
             continue;
         p->places.input_places[seen++] = node->place;
-        if (*node->text)
-            input_topic_check(p, node->place, node->text);
+        if (*node->text && !input_topic_check(p, node->place, node->text))
+            pipeline->input.topics[seen - 1] = ""; // nobody compiles it again
         for (int j = 0; j < seen - 1; j++)
             if (strcmp(pipeline->input.topics[j], node->text) == 0)
                 report_error(p->draft->report, node->place, NULL, "\"%s\" is listed twice", node->text);

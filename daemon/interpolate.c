@@ -2,6 +2,7 @@
 #include "interpolate.h"
 
 #include "err.h"
+#include "json_text.h"
 #include "spelling.h"
 
 #include <errno.h>
@@ -32,6 +33,19 @@ static void fail(struct insertion *in, const char *suggestion, const char *forma
     in->node->unknown = 1;
 }
 
+// `what` is how users know it.
+static void insert_text(struct insertion *in, const char *what, const char *text, size_t size)
+{
+    const char *end = text + size;
+    int bytes = 1;
+    for (const char *p = text; p < end && bytes; p += bytes)
+        bytes = (unsigned char)*p < 0x80 ? 1 : json_utf8_size(p, end);
+    if (bytes)
+        fwrite(text, 1, size, in->out);
+    else
+        fail(in, NULL, "%s is not UTF-8 text", what);
+}
+
 static void insert_env(struct insertion *in, const char *rest)
 {
     const char *fallback = strstr(rest, ":-");
@@ -42,7 +56,7 @@ static void insert_env(struct insertion *in, const char *rest)
     if (!value)
         fail(in, NULL, "environment variable %s is not set; ${env:%s:-text} gives a default", name, name);
     else
-        fputs(value, in->out);
+        insert_text(in, pool_format(in->pool, "environment variable %s", name), value, strlen(value));
 }
 
 // The content without its last newline, which editors and `echo` add.
@@ -54,14 +68,17 @@ static void insert_file(struct insertion *in, const char *path)
     FILE *stream = fopen(path, "re");
     int is_file = stream && fstat(fileno(stream), &status) == 0 && S_ISREG(status.st_mode);
     size_t size = is_file ? fread(buffer, 1, sizeof buffer, stream) : 0;
-    if (!stream)
+    if (!stream) {
         fail(in, NULL, "%s can't be read: %s", path, strerror(errno));
-    else if (!is_file)
+    } else if (!is_file) {
         fail(in, NULL, "%s is not a file", path);
-    else if (size > INSERT_MOST || memchr(buffer, 0, size))
+    } else if (size > INSERT_MOST || memchr(buffer, 0, size)) {
         fail(in, NULL, "%s is not text of at most 64 KiB", path);
-    else
-        fwrite(buffer, 1, size && buffer[size - 1] == '\n' ? size - 1 : size, in->out);
+    } else {
+        size -= size && buffer[size - 1] == '\n';
+        report_conceal(in->report, buffer, size);
+        insert_text(in, path, buffer, size);
+    }
     if (stream)
         fclose(stream);
 }

@@ -28,6 +28,13 @@ struct secret {
     int end_line;
 };
 
+struct concealed {
+    const char *text;
+    size_t size;
+};
+
+enum { CONCEALED_LEAST = 4 };
+
 struct report {
     struct pool pool;
     enum report_format format;
@@ -35,7 +42,8 @@ struct report {
     struct entry *entries;
     struct source *sources;
     struct secret *secrets;
-    int entry_count, source_count, secret_count, error_count;
+    struct concealed *concealed;
+    int entry_count, source_count, secret_count, concealed_count, error_count;
 };
 
 struct report *report_new(enum report_format format, FILE *out)
@@ -65,6 +73,14 @@ void report_secret(struct report *report, struct report_place place, int end_lin
 {
     report->secrets = pool_grow(&report->pool, report->secrets, report->secret_count, sizeof *report->secrets);
     report->secrets[report->secret_count++] = (struct secret){place, end_line};
+}
+
+void report_conceal(struct report *report, const char *text, size_t size)
+{
+    if (size < CONCEALED_LEAST)
+        return;
+    report->concealed = pool_grow(&report->pool, report->concealed, report->concealed_count, sizeof *report->concealed);
+    report->concealed[report->concealed_count++] = (struct concealed){pool_text(&report->pool, text, size), size};
 }
 
 static int same_file(const char *a, const char *b)
@@ -135,6 +151,44 @@ static int is_continuation(char c)
     return ((unsigned char)c & 0xc0) == 0x80;
 }
 
+// Of a control character, which does things to a terminal; 0: it is none.
+static size_t control_size(const char *c)
+{
+    unsigned char first = (unsigned char)c[0], second = first == 0xc2 ? (unsigned char)c[1] : 0;
+    return first < 0x20 || first == 0x7f ? 1 : second >= 0x80 && second < 0xa0 ? 2 : 0;
+}
+
+static size_t concealed_size(const struct report *report, const char *at)
+{
+    size_t size = 0;
+    for (int i = 0; i < report->concealed_count; i++) {
+        const struct concealed *c = &report->concealed[i];
+        if (c->size > size && strncmp(at, c->text, c->size) == 0)
+            size = c->size;
+    }
+    return size;
+}
+
+// A message as it may be told.
+static const char *told(struct report *report, const char *message)
+{
+    char *text = NULL;
+    size_t size = 0, skip;
+    FILE *out = open_memstream(&text, &size);
+    must(out);
+    for (const char *at = message; *at; at += skip)
+        if ((skip = concealed_size(report, at)))
+            fputs("(redacted)", out);
+        else if ((skip = control_size(at)))
+            fputc('?', out);
+        else
+            fputc(*at, out), skip = 1;
+    must(fclose(out) == 0);
+    const char *copy = pool_text(&report->pool, text, size);
+    free(text);
+    return copy;
+}
+
 static const char *const secret_words[] = {"password", "passwd", "secret", "token", NULL};
 
 int report_names_secret(const char *key)
@@ -201,17 +255,18 @@ static void print_marker(const struct report *report, const struct entry *entry,
 // The line with its number, and a marker under the token where one is known.
 static void print_excerpt(const struct report *report, const struct entry *entry)
 {
-    const struct source *source = &report->sources[entry->file_order];
     if (entry->file_order == report->source_count || entry->place.line < 1)
         return;
+    const struct source *source = &report->sources[entry->file_order];
     const char *at = source->text, *end = source->text + source->size;
     for (int line = 1; line < entry->place.line && at < end; line++) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
         at = newline ? newline + 1 : end;
     }
     size_t size = 0;
-    while (at + size < end && at[size] != '\n' && at[size] != '\r')
+    while (at + size < end && at[size] != '\n')
         size++;
+    size -= size && at[size - 1] == '\r';
     char *line = strndup(at, size);
     must(line);
     mask_secrets(report, source->file, entry->place.line, line);
@@ -290,8 +345,12 @@ static void print_github(const struct report *report, const struct entry *entry)
 
 void report_print(struct report *report)
 {
-    for (int i = 0; i < report->entry_count; i++) // a file may have been read after an entry named it
-        report->entries[i].file_order = source_order(report, report->entries[i].place.file);
+    for (int i = 0; i < report->entry_count; i++) { // a file, or a secret, may have been read after an entry named it
+        struct entry *entry = &report->entries[i];
+        entry->file_order = source_order(report, entry->place.file);
+        entry->text = told(report, entry->text);
+        entry->suggestion = entry->suggestion ? told(report, entry->suggestion) : NULL;
+    }
     if (report->entry_count)
         qsort(report->entries, (size_t)report->entry_count, sizeof *report->entries, entry_compare);
     for (int i = 0; i < report->entry_count; i++)

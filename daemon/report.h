@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What is wrong with the configuration, as people and machines want to read it: collected first, so that all of it is told, then
-// printed in the order of the files. Excerpts never show a secret. Used by yaml_tree, the config files and the command line.
+// printed in the order of the files. Neither messages nor excerpts show a secret. Used by yaml_tree, the config files and the command line.
 #pragma once
 #include <stddef.h>
 #include <stdio.h>
@@ -20,6 +20,8 @@ void report_free(struct report **report);
 void report_source(struct report *report, const char *file, const char *text, size_t size);
 // The token at `place` is masked in excerpts, up to and with `end_line`.
 void report_secret(struct report *report, struct report_place place, int end_line);
+// A text that no message may have in it, of at least four bytes: a shorter one is in many words.
+void report_conceal(struct report *report, const char *text, size_t size);
 // Is what this key holds a secret by its looks? Then excerpts mask it in any file.
 int report_names_secret(const char *key);
 // `suggestion` (NULL: none) becomes `; did you mean "..."?`.

@@ -251,6 +251,27 @@ static void build_document(struct builder *b)
     }
 }
 
+// libyaml and editors count lines alike only where these characters are none: places would be off, and so would be what a report hides.
+static int breaks_accept(const struct builder *b, const char *text, size_t size)
+{
+    static const struct {
+        const char *bytes, *name;
+    } breaks[] = {{"\r", "a carriage return that ends no line"},
+                  {"\xc2\x85", "the character U+0085"},
+                  {"\xe2\x80\xa8", "the character U+2028"},
+                  {"\xe2\x80\xa9", "the character U+2029"}};
+    for (size_t at = 0; at < size; at++)
+        for (size_t i = 0; i < sizeof breaks / sizeof *breaks; i++) {
+            size_t width = strlen(breaks[i].bytes);
+            int is_odd = at + width <= size && memcmp(text + at, breaks[i].bytes, width) == 0;
+            if (!is_odd || (i == 0 && at + 1 < size && text[at + 1] == '\n'))
+                continue;
+            report_error(b->report, place_of_byte(b, text, at), NULL, "%s: lines end with a line feed here", breaks[i].name);
+            return 0;
+        }
+    return 1;
+}
+
 static char *file_text(struct pool *pool, struct report *report, const char *name, size_t *size)
 {
     struct report_place place = {.file = name};
@@ -283,6 +304,8 @@ struct yaml_file *yaml_read(struct pool *pool, struct report *report, const char
     if (!text)
         return file;
     report_source(report, file->name, text, size);
+    if (!breaks_accept(&b, text, size))
+        return file;
     must(yaml_parser_initialize(&b.parser));
     yaml_parser_set_encoding(&b.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&b.parser, (const unsigned char *)text, size);
