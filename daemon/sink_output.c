@@ -37,10 +37,10 @@ rd_kafka_resp_err_t sink_output_produce(rd_kafka_t *rk, rd_kafka_topic_t *const 
     const struct onced_output *o = &batch->lent.outputs[index];
     const struct onced_record *source = &batch->lent.records[o->source];
     const struct onced_topic *topic = &batch->lent.output_topics[o->topic_index];
-    rd_kafka_headers_t *headers = headers_of(o, source);
     rd_kafka_resp_err_t err;
     if (topic->partition_count <= 0)
         return RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    rd_kafka_headers_t *headers = headers_of(o, source);
     int32_t partition = partition_of(o, source, topic->partition_count);
     int64_t time = o->time ? o->time : 1; // librdkafka takes 0 for "now", which would be another one at each attempt
     size_t key_size = o->key_size < 0 ? 0 : (size_t)o->key_size, value_size = o->value_size < 0 ? 0 : (size_t)o->value_size;

@@ -34,7 +34,7 @@ struct texts *texts_new(const char *bytes, size_t size)
     struct texts *texts = calloc(1, sizeof *texts);
     int64_t sizes[2];
     must(texts);
-    for (const char *end = bytes + size; bytes < end; bytes += sizes[1] < 0 ? 0 : sizes[1]) {
+    for (const char *end = size ? bytes + size : bytes; bytes < end; bytes += sizes[1] < 0 ? 0 : sizes[1]) {
         memcpy(sizes, bytes, sizeof sizes);
         const char *path = bytes + sizeof sizes;
         bytes = path + sizes[0] + 1;
