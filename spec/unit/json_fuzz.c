@@ -1,223 +1,47 @@
 // SPDX-License-Identifier: MIT
-// JSON documents against jansson, an independent strict parser: random texts (grown from the grammar, mutated, or soup of tokens) must
-// be accepted by both or refused by both; all values must be the same; and random edits must leave what the same edits make of
-// jansson's tree. usage: json_fuzz EXECUTIONS [SEED]; prints a tally, or the first finding and fails.
+// JSON documents against jansson, an independent strict parser: a text must be accepted by both or refused by both; all values must be the
+// same; and edits must leave what the same edits make of jansson's tree. The input is the text, followed by bytes that choose the edits
+// and by one that counts those. A target of libFuzzer; json_texts.c makes inputs of its own.
 //
 // Where the two may differ, the text is only counted: jansson has no integers beyond int64 and no reals beyond double (RFC 8259,
-// section 6, leaves both open), and no U+0000 in keys; and it overlooks a zero byte behind a number, which RFC 8259 doesn't (the specs of
-// the grammar have that).
+// section 6, leaves both open), and no U+0000 in keys; it nests deeper; and it overlooks a zero byte behind a number, which RFC 8259
+// doesn't (the specs of the grammar have that).
 #include <jansson.h>
-#include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "json_document.h"
+#include "json_fuzz.h"
 
-enum { TEXT_MOST = 1 << 16, POINTER_MOST = 4096, EDITS_MOST = 20 };
+enum { POINTER_MOST = 1 << 15, EDITS_MOST = 20 };
 
-static uint64_t state;
-static char text[TEXT_MOST * 2];
+struct json_tally json_tally;
+static const uint8_t *choices, *choices_end;
+static uint64_t state; // where the choices go on when those are used up
+static char *text;
 static size_t size;
 static struct onced_json *doc;
-static char *bytes;
 
 static uint32_t chance(uint32_t n)
 {
+    if (choices < choices_end && n <= 256)
+        return (state += *choices, *choices++) % n;
     state = state * 6364136223846793005u + 1442695040888963407u;
     return (uint32_t)(((state >> 32) * n) >> 32);
 }
 
-static _Noreturn void finding(const char *what)
+#define PICK(list) (list)[chance(sizeof(list) / sizeof *(list))]
+
+static _Noreturn void lost(const char *what)
 {
-    printf("finding: %s\n%.*s\n", what, (int)size, text);
+    printf("%.*s\n", (int)size, text);
     for (size_t i = 0; i < size; i++)
         printf("%02x", (unsigned char)text[i]);
     printf("\nonced: %s at %lld\n", doc->error ? doc->error : "-", (long long)doc->error_at);
-    exit(1);
-}
-
-// --- texts
-// --------------------------------------------------------------------------------------------------------------------------------
-
-static void add_bytes(const char *s, size_t n)
-{
-    if (size + n < TEXT_MOST) {
-        memcpy(text + size, s, n);
-        size += n;
-    }
-}
-
-static void add(const char *s)
-{
-    add_bytes(s, strlen(s));
-}
-
-#define PICK(list) (list)[chance(sizeof(list) / sizeof *(list))]
-
-static const char *const good_parts[] = {"a",
-                                         "b",
-                                         "key",
-                                         " ",
-                                         "/",
-                                         "~",
-                                         "é",
-                                         "€",
-                                         "😀",
-                                         "\\n",
-                                         "\\\"",
-                                         "\\\\",
-                                         "\\/",
-                                         "\\b",
-                                         "\\f",
-                                         "\\r",
-                                         "\\t",
-                                         "\\u0041",
-                                         "\\u00e9",
-                                         "\\u20AC",
-                                         "\\ud83d\\ude00",
-                                         "\\u0000",
-                                         "\\uFFFF",
-                                         "\x7f",
-                                         "0123456789",
-                                         "\xf4\x8f\xbf\xbf",
-                                         "\xed\x9f\xbf"};
-static const char *const bad_parts[] = {"\x01",
-                                        "\n",
-                                        "\x80",
-                                        "\xc0\x80",
-                                        "\xed\xa0\x80",
-                                        "\xff",
-                                        "\\x",
-                                        "\\u12",
-                                        "\\ud800",
-                                        "\\udc00",
-                                        "\"",
-                                        "\\",
-                                        "\\ud800\\u0041",
-                                        "\xf4\x90\x80\x80",
-                                        "\xe2\x82",
-                                        "\\uD83D\\uD83D",
-                                        "\xf0\x80\x80\x80",
-                                        "\xc3"};
-static const char *const numbers[] = {"0",
-                                      "-0",
-                                      "1",
-                                      "-1",
-                                      "12",
-                                      "1.5",
-                                      "-0.25",
-                                      "1e5",
-                                      "1E-5",
-                                      "2.5e+3",
-                                      "123456789012345678",
-                                      "9223372036854775807",
-                                      "-9223372036854775808",
-                                      "0.1",
-                                      "1e308",
-                                      "5e-324",
-                                      "1e-400",
-                                      "0.30000000000000004",
-                                      "9007199254740993",
-                                      "1.0",
-                                      "100e-2"};
-static const char *const odd_numbers[] = {"9223372036854775808",  "1e400", "01",   "1.", ".5", "-", "+1", "1e", "0x1",
-                                          "18446744073709551616", "-01",   "1.e1", "1e+"};
-static const char *const tokens[] = {"{",  "}", "[",  "]",  ",", ":", "\"", "null", "true", "false",        "1",  "\"a\"", "\"b\":", "{}",
-                                     "[]", " ", "\n", "\\", "-", "0", "e",  ".",    "nul",  "\xef\xbb\xbf", "\v", "\"\\u"};
-
-static void space(void)
-{
-    while (chance(8) == 0)
-        add(&" \0\t\0\n\0\r"[chance(4) * 2]);
-}
-
-static void string(void)
-{
-    add("\"");
-    for (uint32_t n = chance(6) ? chance(4) : chance(30); n; n--)
-        add(chance(400) ? PICK(good_parts) : PICK(bad_parts));
-    add("\"");
-}
-
-static void value(int depth)
-{
-    uint32_t kind = chance(depth > 6 ? 5 : 9);
-    space();
-    if (kind == 0) {
-        static const char *const words[] = {"null", "true", "false"};
-        add(PICK(words));
-    } else if (kind < 3) {
-        add(chance(150) ? PICK(numbers) : PICK(odd_numbers));
-    } else if (kind < 5) {
-        string();
-    } else {
-        int object = kind < 7;
-        add(object ? "{" : "[");
-        space();
-        for (uint32_t i = 0, n = chance(5) ? chance(4) : chance(40); i < n; i++) {
-            char name[16];
-            if (i)
-                add(",");
-            if (object) {
-                space();
-                snprintf(name, sizeof name, "\"k%u\"", i);
-                if (chance(4))
-                    add(name);
-                else
-                    string();
-                space();
-                add(":");
-            }
-            value(depth + 1);
-        }
-        space();
-        add(object ? "}" : "]");
-    }
-    space();
-}
-
-static void mutate(void)
-{
-    for (uint32_t n = 1 + chance(3); n && size; n--) {
-        size_t at = chance((uint32_t)size), run = 1 + chance(8);
-        switch (chance(5)) {
-        case 0:
-            text[at] = (char)chance(256);
-            break;
-        case 1: // remove
-            run = run < size - at ? run : size - at;
-            memmove(text + at, text + at + run, size - at - run);
-            size -= run;
-            break;
-        case 2: // repeat
-            run = run < size - at ? run : size - at;
-            memmove(text + at + run, text + at, size - at);
-            size += run;
-            break;
-        case 3:
-            size = at;
-            break;
-        default: {
-            const char *token = chance(2) ? PICK(tokens) : PICK(bad_parts);
-            memmove(text + at + strlen(token), text + at, size - at);
-            memcpy(text + at, token, strlen(token));
-            size += strlen(token);
-        }
-        }
-    }
-}
-
-static void text_make(void)
-{
-    size = 0;
-    if (chance(8) == 0) {
-        for (uint32_t n = chance(24); n; n--)
-            add(PICK(tokens));
-        return;
-    }
-    value(0);
-    if (chance(3) == 0)
-        mutate();
+    fflush(stdout);
+    finding("%s", what);
 }
 
 // --- values
@@ -234,18 +58,18 @@ static void same_children(int32_t node, const json_t *value)
         const json_t *expected = object ? NULL : json_array_get(value, count);
         if (object) {
             if (onced_json_value(doc, (int32_t)child) != ONCED_JSON_STRING)
-                finding("a key isn't a string");
+                lost("a key isn't a string");
             expected = json_object_getn(value, doc->data, (size_t)doc->data_size);
             child++;
         }
         if (!expected)
-            finding("an element too many");
+            lost("an element too many");
         same((int32_t)child, expected);
         child = doc->nodes[child].next;
         count++;
     }
     if (count != (object ? json_object_size(value) : json_array_size(value)))
-        finding("elements are missing");
+        lost("elements are missing");
 }
 
 // What json_value (onced) last answered, against jansson's.
@@ -276,10 +100,10 @@ static void same(int32_t node, const json_t *value)
     int kind = onced_json_value(doc, node);
     if (kind == ONCED_JSON_ARRAY || kind == ONCED_JSON_OBJECT) {
         if (kind == ONCED_JSON_ARRAY ? !json_is_array(value) : !json_is_object(value))
-            finding("another kind");
+            lost("another kind");
         same_children(node, value);
     } else if (!is_same_scalar(kind, value)) {
-        finding("another value");
+        lost("another value");
     }
 }
 
@@ -333,27 +157,58 @@ static json_t *target_find(struct target *t, json_t *root)
     return at;
 }
 
-static json_t *put(void)
+// Any double but whole ones beyond 2^53, which jansson reads as integers, or not at all.
+static double real_any(void)
+{
+    static const double reals[] = {0.1, -1.5, 119.5 * 1.19, 1e300, 5e-324, 1e-7};
+    uint64_t bits = 0;
+    double real;
+    for (int i = 0; i < 8; i++)
+        bits = bits << 8 | chance(256);
+    memcpy(&real, &bits, sizeof real);
+    return chance(2) || (isfinite(real) && real == floor(real) && fabs(real) > 1ll << 53) ? PICK(reals) : real;
+}
+
+static json_t *put_number(int *failed)
+{
+    double real = real_any();
+    *failed = onced_json_put_number(doc, real);
+    int is_whole = real == floor(real) && fabs(real) <= 1ll << 53 && (real != 0 || !signbit(real)); // -0.0 is written as that
+    return is_whole ? json_integer((json_int_t)real) : json_real(real);
+}
+
+// Of the text itself too, whatever bytes that has.
+static json_t *put_string(int *failed)
 {
     static const char *const strings[] = {"", "x", "a\"b\\c\n\x01\x7f", "é€😀", "a longer string of more than sixteen bytes"};
-    static const double reals[] = {0.1, -1.5, 119.5 * 1.19, 1e300, 5e-324, 1e-7};
-    double real = PICK(reals);
     const char *s = PICK(strings);
-    int64_t whole = (int64_t)((uint64_t)chance(UINT32_MAX) << chance(33)) * (chance(2) ? 1 : -1);
+    size_t length = strlen(s);
+    if (chance(2) && size) {
+        size_t from = chance((uint32_t)size);
+        s = text + from;
+        length = chance((uint32_t)(size - from) + 1);
+    }
+    *failed = onced_json_put_string(doc, s, (int64_t)length);
+    return json_stringn(s, length);
+}
+
+// NULL: it can't be put.
+static json_t *put(void)
+{
+    uint64_t magnitude = (uint64_t)chance(UINT32_MAX) << chance(33);
+    int64_t whole = (int64_t)(chance(2) ? magnitude : -magnitude);
     int failed = 0;
     json_t *value;
     switch (chance(6)) {
     case 0:
-        failed = onced_json_put_number(doc, real);
-        value = json_real(real);
+        value = put_number(&failed);
         break;
     case 1:
         failed = onced_json_put_int64(doc, whole);
         value = json_integer(whole);
         break;
     case 2:
-        failed = onced_json_put_string(doc, s, (int64_t)strlen(s));
-        value = json_string(s);
+        value = put_string(&failed);
         break;
     case 3:
         failed = onced_json_put(doc, "[]", 2);
@@ -367,16 +222,18 @@ static json_t *put(void)
         failed = onced_json_put(doc, "null", 4);
         value = json_null();
     }
-    if (failed)
-        finding("a value can't be put");
+    if (failed != (value ? 0 : -1))
+        lost(failed ? "a value can't be put" : "a value that isn't one is put");
     return value;
 }
 
 static json_t *edit_set(struct target *t, json_t *root)
 {
     json_t *value = put();
+    if (!value)
+        return root;
     if (onced_json_set(doc, t->pointer, (int64_t)t->pointer_size))
-        finding("an edit is refused");
+        lost("an edit is refused");
     if (!t->parent) {
         json_decref(root);
         return value;
@@ -394,7 +251,7 @@ static void edit_remove(struct target *t, json_t *there)
 {
     int removed = onced_json_remove(doc, t->pointer, (int64_t)t->pointer_size);
     if (removed != (!t->parent ? -1 : there != NULL))
-        finding("a removal went wrong");
+        lost("a removal went wrong");
     if (!there || !t->parent)
         return;
     if (json_is_object(t->parent))
@@ -407,9 +264,9 @@ static void look(struct target *t, json_t *there)
 {
     int kind = onced_json_get(doc, t->pointer, (int64_t)t->pointer_size);
     if (kind == ONCED_JSON_FAILED || (kind == ONCED_JSON_MISSING) != !there)
-        finding("a pointer leads elsewhere");
+        lost("a pointer leads elsewhere");
     if (there && kind != ONCED_JSON_ARRAY && kind != ONCED_JSON_OBJECT && !is_same_scalar(kind, there))
-        finding("a pointer leads to another value");
+        lost("a pointer leads to another value");
     if (kind == ONCED_JSON_ARRAY || kind == ONCED_JSON_OBJECT)
         same(doc->node, there);
 }
@@ -423,7 +280,7 @@ static void composed_is(const json_t *root)
     json_t *back = json_loadb(to, length, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     if (!back || !json_equal(back, root)) {
         printf("composed: %.*s\n", (int)length, to);
-        finding("the edited text is another");
+        lost("the edited text is another");
     }
     json_decref(back);
     free(to);
@@ -447,7 +304,7 @@ static void edits(json_t *root)
     }
     composed_is(root);
     if (onced_json_settle(doc))
-        finding("the edited text doesn't settle");
+        lost("the edited text doesn't settle");
     same(0, root);
     json_decref(root);
 }
@@ -455,55 +312,54 @@ static void edits(json_t *root)
 // --- executions
 // -----------------------------------------------------------------------------------------------------------------------------
 
-static struct {
-    unsigned long long accepted, refused, apart;
-} tally;
-
 static int may_differ(const json_error_t *error)
 {
     return json_error_code(error) == json_error_numeric_overflow || json_error_code(error) == json_error_null_byte_in_key;
 }
 
-static void execute(void)
+// Of a text that onced refuses.
+static int is_beyond_jansson(void)
+{
+    return strstr(doc->error, "nested") || (doc->error_at >= 0 && doc->error_at < (int64_t)size && text[doc->error_at] == 0);
+}
+
+static void document_check(void)
 {
     json_error_t error;
-    text_make();
-    free(bytes);
-    bytes = malloc(size ? size : 1); // of exactly that size: the sanitizer sees what reads beyond
-    memcpy(bytes, text, size);
-    int refused = onced_json_open(doc, bytes, (int64_t)size);
-    json_t *root = json_loadb(bytes, size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
-    if (!root && may_differ(&error)) {
-        tally.apart++;
-        return;
-    }
-    if (root && refused && doc->error_at >= 0 && doc->error_at < (int64_t)size && text[doc->error_at] == 0) {
+    int refused = onced_json_open(doc, text, (int64_t)size);
+    json_t *root = json_loadb(text, size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    if ((!root && may_differ(&error)) || (root && refused && is_beyond_jansson())) {
         json_decref(root);
-        tally.apart++;
+        json_tally.apart++;
         return;
     }
     if (refused != (root ? 0 : -1))
-        finding(refused ? "jansson accepts it" : "jansson refuses it");
+        lost(refused ? "jansson accepts it" : "jansson refuses it");
     if (refused && (doc->error_at < 0 || doc->error_at > (int64_t)size))
-        finding("the error's byte is beyond the text");
+        lost("the error's byte is beyond the text");
     if (refused) {
-        tally.refused++;
+        json_tally.refused++;
         return;
     }
-    tally.accepted++;
+    json_tally.accepted++;
     same(0, root);
     edits(root);
 }
 
-int main(int argc, char **argv)
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t data_size)
 {
-    unsigned long long executions = argc > 1 ? strtoull(argv[1], NULL, 10) : 100000;
-    state = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-    doc = onced_json_new();
-    for (unsigned long long i = 0; i < executions; i++)
-        execute();
-    printf("%llu executions: %llu accepted and edited, %llu refused, %llu apart\n", executions, tally.accepted, tally.refused, tally.apart);
-    free(bytes);
-    onced_json_free(doc);
+    size_t chosen = data_size ? data[data_size - 1] : 0;
+    doc = doc ? doc : onced_json_new();
+    if (chosen >= data_size)
+        chosen = data_size ? data_size - 1 : 0;
+    choices_end = data + data_size - (data_size != 0);
+    choices = choices_end - chosen;
+    state = 0;
+    size = (size_t)(choices - data);
+    text = malloc(size ? size : 1); // of exactly that size: the sanitizer sees what reads beyond
+    memcpy(text, data, size);
+    document_check();
+    onced_json_open(doc, "0", 1);
+    free(text);
     return 0;
 }

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- A short run of json_fuzz.c under ASan and UBSan, the same each time. The long one: spec/fuzz by hand.
+-- A short run of json_texts.c under ASan and UBSan, the same each time. The long one: spec/fuzz by hand.
 describe("documents", function()
   it("agree with an independent parser about random texts, values and edits", function()
     local pipe = assert(io.popen "env -u LD_PRELOAD spec/fuzz 30000 2>&1; echo status $?")
