@@ -32,7 +32,7 @@ end
 local function all_down(r, seconds)
    for n = 1, 3 do process.signal(r.kafka:pid(n), "KILL") end
    r:rest(seconds * 1000)
-   r.kafka:start_node_only(1, 2, 3)
+   r.kafka:start_node(1, 2, 3)
    r:resume()
    r:whole()
 end
@@ -94,8 +94,10 @@ return {
          local second = first % 3 + 1
          process.signal(r.kafka:pid(first), "KILL")
          process.signal(r.kafka:pid(second), "KILL")
-         r:rest(20000)
-         r.kafka:start_node_only(first)
+         r:rest(math.random(2000, 10000))
+         process.signal(r:worker(r:instance()), "KILL") -- it starts again on what the last broker says
+         r:rest(12000)
+         r.kafka:start_node(first)
          r:resume()
          r.kafka:start_node_only(second)
          r:whole()

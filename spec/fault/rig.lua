@@ -64,7 +64,7 @@ end]],
    sleepy = {
       lua = [[
 return function(r)
-   if r.value:match "^@%d+,%d+,%d*00," then
+   if r.value:match "^@%d+,%d+,%d*000," then
       local till = os.time() + 3
       repeat until os.time() >= till
    end

@@ -24,7 +24,7 @@ return {
    F47 = {
       title = "records that take a script seconds, while workers are killed",
       rounds = { 4, 40 },
-      setting = { pipelines = { "sleepy" }, rate = 150, drain = 400 },
+      setting = { pipelines = { "sleepy" }, rate = 300, drain = 400 },
       fault = function(r) process.signal(r:worker(r:instance()), "KILL") end,
    },
    F48 = {
