@@ -3,7 +3,6 @@
 --   title     one line
 --   lacking   why it can't be run; then there is nothing else
 --   spec      spec files that play it by themselves, deterministic; then there is nothing else
---   needs     a file that must be there
 --   hurts     client, broker or network: it may be part of a composite run, beside one that hurts something else
 --   rounds    {short, long}: how often the fault is made
 --   setting   what differs from rig.lua's
@@ -31,8 +30,6 @@ table.sort(list, function(a, b) return a.id < b.id end)
 local function why_not(scenario)
    if scenario.lacking then return "not run: " .. scenario.lacking end
    if scenario.spec then return "in " .. scenario.spec end
-   local file = scenario.needs and io.open(scenario.needs)
-   if file then file:close() elseif scenario.needs then return "not run here: there is no " .. scenario.needs end
    local lacks = scenario.setting and scenario.setting.cluster and scenario.setting.cluster.namespaces and cluster.lacks()
    return lacks and "not run here, where there is no " .. lacks:gsub("\n", "; ") or nil
 end

@@ -20,7 +20,6 @@ local SETTING = {
    transaction = "commit_every: 50ms, timeout: 10s",
    input = "session_timeout: 6s",
    kafka = "{}",            -- librdkafka's properties
-   env = {},                -- of onced
    rest = { 500, 3000 },    -- milliseconds of load between two faults
    resume = 90,             -- seconds until each partition must have a commit again
    drain = 180,             -- seconds until all is through when the input has ended
@@ -139,7 +138,7 @@ function Rig:launch(instance)
          for i, point in ipairs(POINTS) do points[i] = ("%s=hold:%s"):format(point, self:gate(instance, point)) end
       end
       d = self.stage:daemon { instance = instance, pipelines = files, guard_off = self.guards_off, host = self.kafka.network and instance,
-         failpoints = points[1] and table.concat(points, ","), bootstrap = self.proxy and self.proxy.bootstrap, env = self.setting.env }
+         failpoints = points[1] and table.concat(points, ","), bootstrap = self.proxy and self.proxy.bootstrap }
       self.daemons[instance] = d
    end
    self.up[instance] = true

@@ -30,7 +30,7 @@ return {
    F48 = {
       title = "a backlog that a slow script can't get through within a transaction's time-out",
       rounds = { 2, 20 },
-      setting = { pipelines = { "slow" }, instances = { "a" }, rate = 450, transaction = "commit_every: 50ms, timeout: 3s", drain = 300 },
+      setting = { pipelines = { "slow" }, instances = { "a" }, rate = 150, transaction = "commit_every: 50ms, timeout: 3s", drain = 300 },
       fault = function(r)
          r:stop "a"
          r:rest(10000)
