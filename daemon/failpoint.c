@@ -23,8 +23,9 @@ static struct point {
     const char *file;     // of hold
     atomic_ulong passes;
 } points[] = {
-    {.name = "after-poll"},    {.name = "after-lua"},     {.name = "after-begin"},  {.name = "after-produce"}, {.name = "before-offsets"},
-    {.name = "after-offsets"}, {.name = "before-endtxn"}, {.name = "after-endtxn"}, {.name = "in-revoke"},     {.name = "in-init"},
+    {.name = "after-poll"},     {.name = "after-lua"},     {.name = "after-begin"},   {.name = "after-produce"},
+    {.name = "before-offsets"}, {.name = "after-offsets"}, {.name = "before-endtxn"}, {.name = "after-endtxn"},
+    {.name = "in-revoke"},      {.name = "in-init"},       {.name = "in-close"},
 };
 
 static struct guard {

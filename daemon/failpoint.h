@@ -7,6 +7,7 @@
 //   ONCED_GUARD_OFF="NAME[,NAME...]"
 //
 // Failpoints: after-poll after-lua after-begin after-produce before-offsets after-offsets before-endtxn after-endtxn in-revoke in-init
+//   in-close
 // Guards: taint (R5: sent != answered), maybe (R5: possibly persisted), abort (R4: new handle after an abort), snapshot-revoke (R3),
 //   assignment-number (R3), drop-successor (R8), rewind (R8), offset-guard (R8), eof-offsets (R2), membership (R3: offsets come from a
 //   member in its generation), static-check (R13), flush (R14), settle (a rebalance waits for the batch underway or drops it),

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <time.h>
 
 #include "batch.h"
@@ -446,7 +447,8 @@ static void drain(struct pipeline *p)
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += JOIN_MS / 1000;
     if (pthread_timedjoin_np(p->back, NULL, &until) == 0) {
-        source_leave(p->source, p->exchange.recipe->config.leave_on_stop || p->halt.verdict, deadline, 3000);
+        source_leave(p->source, p->exchange.recipe->config.leave_on_stop || p->halt.verdict, deadline, 3000,
+                     p->halt.verdict ? EX_DATAERR : EX_OK); // as worker_run answers
         sink_free(&p->sink);
     }
     transform_free(&p->exchange.transform);

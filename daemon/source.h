@@ -53,8 +53,9 @@ int source_assigned(const struct source *source); // partitions held
 // True once the broker has refused this member because another one uses its name (FENCED_INSTANCE_ID).
 int source_is_fenced(const struct source *source);
 // Unsubscribes, so that others take over at once (a static member doesn't leave on close), and closes: within `timeout_ms`, once a join
-// that is under way has come to an end, for which it waits until `join_deadline` (others may be slow to rejoin).
-void source_leave(struct source *source, int leave_group, int64_t join_deadline, int timeout_ms);
+// that is under way has come to an end, for which it waits until `join_deadline` (others may be slow to rejoin). A close that hangs ends
+// the process, with `code`.
+void source_leave(struct source *source, int leave_group, int64_t join_deadline, int timeout_ms, int code);
 
 // Any thread. The input topics by index; the array never moves.
 const char *const *source_topics(const struct source *source, int32_t *count);

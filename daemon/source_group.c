@@ -292,10 +292,12 @@ enum verdict source_group_resubscribe(struct source *source, struct err *e)
     return source_subscribe(source, e);
 }
 
+static volatile sig_atomic_t code_of_late; // of a process whose close hangs
+
 static void on_alarm(int number)
 {
     (void)number;
-    _exit(0); // everything is committed and the group left: only librdkafka's own clean-up hangs
+    _exit(code_of_late); // everything is committed and the group left: only librdkafka's own clean-up hangs
 }
 
 // Stopped while joining, a static member would be left behind that holds up the group until its session ends: only a member can leave.
@@ -308,7 +310,7 @@ static void join_await(struct source *source, int64_t deadline)
     }
 }
 
-void source_leave(struct source *source, int leave_group, int64_t join_deadline, int timeout_ms)
+void source_leave(struct source *source, int leave_group, int64_t join_deadline, int timeout_ms, int code)
 {
     source->leaving = 1;
     if (leave_group)
@@ -325,8 +327,10 @@ void source_leave(struct source *source, int leave_group, int64_t join_deadline,
                 rd_kafka_message_destroy(message);
         }
     }
+    code_of_late = code;
     signal(SIGALRM, on_alarm);
     alarm(3);
+    FAILPOINT("in-close");
     rd_kafka_consumer_close(source->rk);
     alarm(0);
 }

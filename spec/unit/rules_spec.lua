@@ -56,8 +56,8 @@ describe("rule", function()
    end
 
    -- The real binary, with the question off that the mock can't answer (librdkafka 2.0.2 dies of it: DescribeGroups isn't served).
-   local function run(lua, lines)
-   return daemon.start { bootstrap = c.bootstrap, instance = "spec", guard_off = "static-check",
+   local function run(lua, lines, failpoints)
+   return daemon.start { bootstrap = c.bootstrap, instance = "spec", guard_off = "static-check", failpoints = failpoints,
       config = "version: 1\nlog: {level: debug}\n", pipelines = { orders = { lua = lua, yaml = [[
 version: 1
 input: {topics: [in], start: earliest}
@@ -311,6 +311,14 @@ end]]
          assert.equal("HALT", (check(0x020002, rack)))
          assert.equal("OK", (check(0x020101, rack)))
       end)
+   end)
+
+   it("what halts stays halted, also when the library hangs in its close", function()
+      c:write("in", { "poison" })
+      local d = run("return function() error 'poison' end", nil, "in-close=sleep:60000")
+      finally(function() d:kill() end)
+      assert.equal(65, (d:wait(60)), d:log())
+      assert.equal(1, d:count "started, pid")
    end)
 
    it("R13: the member's name is the transactional.id, for the whole session timeout", function()
