@@ -180,7 +180,7 @@ static const char *told(struct report *report, const char *message)
         if ((skip = concealed_size(report, at)))
             fputs("(redacted)", out);
         else if ((skip = control_size(at)))
-            fputc('?', out);
+            fputc(*at == '\n' || *at == '\t' ? ' ' : '?', out); // an error of Lua's may have lines
         else
             fputc(*at, out), skip = 1;
     must(fclose(out) == 0);
