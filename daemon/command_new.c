@@ -113,11 +113,12 @@ static int files_write(const struct example *example, const char *folder, const 
             return code;
         printf("wrote %s\n", paths[i]);
     }
+    const char *onced = program_invocation_name, *path = paths[0];
     printf("\nNext, change the topics in %s and the script, then:\n"
-           "  onced check %s\n  onced test %s\n"
-           "  echo '%s' | onced try %s --from -\n"
-           "  onced run --brokers HOST:PORT %s\n",
-           paths[0], paths[0], paths[0], example->sample, paths[0], paths[0]);
+           "  %s check %s\n  %s test %s\n"
+           "  echo '%s' | %s try %s --from -\n"
+           "  %s run --brokers HOST:PORT %s\n",
+           path, onced, path, onced, path, example->sample, onced, path, onced, path);
     return EX_OK;
 }
 

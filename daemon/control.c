@@ -231,7 +231,10 @@ int control_call(const char *path, const char *line, FILE *out, FILE *problems)
     int fd = address_connect(path, &address), code = EX_PROTOCOL, byte;
     FILE *stream = fd < 0 ? NULL : fdopen(fd, "r+");
     if (!stream) {
-        fprintf(problems, "onced: nobody answers at %s: %s\n", path, strerror(errno));
+        fprintf(problems,
+                "onced: nobody answers at %s: %s\nA daemon listens in its $RUNTIME_DIRECTORY, or where control.socket of its service file "
+                "says.\n",
+                path, strerror(errno));
         return EX_UNAVAILABLE;
     }
     fprintf(stream, "%s\n", line);

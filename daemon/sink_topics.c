@@ -130,19 +130,30 @@ static enum verdict create_missing(const struct sink_topics *topics, rd_kafka_t 
     return RETRY; // described at the next call
 }
 
+// The first of that name: several outputs may have one topic.
+static int topic_index(const struct sink_topics *topics, const rd_kafka_ConfigResource_t *resource)
+{
+    int t = 0;
+    while (strcmp(topics->lent[t].name, rd_kafka_ConfigResource_name(resource)))
+        t++;
+    return t;
+}
+
+// Missing topics come first: what the audit has to say of the others is then said once, when all are there.
 static enum verdict result_read(struct sink_topics *topics, rd_kafka_t *rk, const rd_kafka_event_t *event, struct err *e)
 {
     size_t count = 0;
     const rd_kafka_DescribeConfigs_result_t *result = rd_kafka_event_DescribeConfigs_result((rd_kafka_event_t *)event);
     const rd_kafka_ConfigResource_t **resources = rd_kafka_DescribeConfigs_result_resources(result, &count);
+    for (size_t i = 0; i < count; i++)
+        if (rd_kafka_ConfigResource_error(resources[i]) == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+            return create_missing(topics, rk, topic_index(topics, resources[i]), e);
     for (size_t i = 0; i < count; i++) {
         const char *name = rd_kafka_ConfigResource_name(resources[i]);
         rd_kafka_resp_err_t err = rd_kafka_ConfigResource_error(resources[i]);
-        for (int t = 0; t < topics->pipeline->topic_count; t++) {
+        for (int t = topic_index(topics, resources[i]); t < topics->pipeline->topic_count; t++) {
             if (strcmp(topics->lent[t].name, name))
                 continue;
-            if (err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
-                return create_missing(topics, rk, t, e);
             if (err)
                 log_warning("can't read the configuration of output topic %s (%s): taking max.message.bytes=%d", name,
                             rd_kafka_err2str(err), topics->lent[t].max_message_bytes);

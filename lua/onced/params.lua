@@ -51,14 +51,14 @@ end
 function params.check(values, rules)
   if rules == nil then return end
   if type(rules) ~= "table" then error("the script's params must be a table", 0) end
-  for name, rule in pairs(rules) do
-    check_rule(tostring(name), rule)
-    check_value(tostring(name), rule, values[name])
-  end
-  for name in pairs(values) do
+  for name in pairs(values) do -- first: a misspelt one is also missing
     if rules[name] == nil then
       error(('transform.params: the script knows no "%s"%s'):format(name, suggest(name, names_of(rules))), 0)
     end
+  end
+  for name, rule in pairs(rules) do
+    check_rule(tostring(name), rule)
+    check_value(tostring(name), rule, values[name])
   end
 end
 
