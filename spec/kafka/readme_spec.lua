@@ -35,7 +35,7 @@ local INLINE = {
    ["onced run -c conf/onced.yaml"] = "%s 2>&1 | grep conf/onced.yaml", -- its pipelines aren't there
    ["onced reload --wait"] = "%s; [ $? = 69 ]", -- with a daemon: in the console blocks
    ["onced status"] = "%s; [ $? = 69 ]",
-   ["onced test"] = "%s orders.yaml",
+   ["onced test"] = "%s",
    ["build/onced test"] = "%s",
    ["onced schema --format=markdown"] = "diff <(%s) conf/reference.md",
    ['eval "$(onced completion bash)"'] = "%s && complete -p onced",
@@ -121,7 +121,7 @@ end
 local function run(list)
    local script = { "exec 2>&1\nunset ONCED_BROKERS ONCED_INSTANCE\n" }
    for i, c in ipairs(list) do
-      script[#script + 1] = ("echo '<<<%d'\n%s\necho; echo \">>>%d $?\"\n"):format(i, c.run or c.what, i)
+      script[#script + 1] = ("echo '<<<%d'\n%s\ncode=$?; echo; echo \">>>%d $code\"\n"):format(i, c.run or c.what, i)
    end
    tree.write(folder .. "/session", table.concat(script))
    local _, out = process.run({ "timeout", "400", "bash", "session" }, { cwd = folder, timeout = 420 })
