@@ -40,6 +40,7 @@ local INLINE = {
    ["onced schema --format=markdown"] = "diff <(%s) conf/reference.md",
    ['eval "$(onced completion bash)"'] = "%s && complete -p onced",
    ["busted --lua=luajit pipelines/map_spec.lua"] = "%s",
+   ["spec/fuzz --help"] = "%s",
    ["spec/support/kafka"] = "%s status build/mine",
 }
 
