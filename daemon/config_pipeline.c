@@ -102,18 +102,23 @@ static void cluster_choose(struct pipeline_draft *p)
     config_property_read(p->draft, at(p, "kafka"), &p->pipeline.both, &p->pipeline.consumer, &p->pipeline.producer);
 }
 
-// What would take regcomp gigabytes or its whole stack; NULL: nothing. Bounds are multiplied as if each stood inside of the one before.
+// What would take regcomp gigabytes or its whole stack; NULL: nothing. Bounds, and each + after something that is repeated or a group (it
+// copies that once), are multiplied as if each stood inside of the one before.
 static const char *pattern_problem(const char *pattern)
 {
     long copies = 1;
     if (strlen(pattern) > PATTERN_MOST)
         return "it is longer than 1000 bytes";
-    for (const char *at = strchr(pattern, '{'); at && copies <= COPIES_MOST; at = strchr(at + 1, '{')) {
+    for (const char *at = strpbrk(pattern, "{+"); at && copies <= COPIES_MOST; at = strpbrk(at + 1, "{+")) {
+        if (*at == '+') {
+            copies *= at > pattern && strchr(")}*+?", at[-1]) ? 2 : 1;
+            continue;
+        }
         char *end;
         long least = strtol(at + 1, &end, 10), most = *end == ',' ? strtol(end + 1, NULL, 10) : 0, bound = most > least ? most : least;
         copies *= bound > COPIES_MOST ? COPIES_MOST + 1 : bound > 1 ? bound : 1;
     }
-    return copies > COPIES_MOST ? "its bounds, as in {1,9}, multiply to more than 1000" : NULL;
+    return copies > COPIES_MOST ? "its repetitions, as in {1,9} or (...)+, multiply to more than 1000" : NULL;
 }
 
 // A regular expression is compiled as librdkafka will do it. False: reported.
