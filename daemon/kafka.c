@@ -164,8 +164,8 @@ rd_kafka_conf_t *kafka_conf_new(const struct config_pipeline *pipeline, const st
     kafka_conf_offer(conf, pipeline, role, "socket.nagle.disable", "true"); // default only since 2.10.0
     kafka_conf_offer(conf, pipeline, role, "socket.keepalive.enable", "true");
     kafka_conf_offer(conf, pipeline, role, "reconnect.backoff.max.ms", "1000");
-    // TCP asks again after 1, 3, 7 and 15 s: behind an outage a new connection is there sooner than one that was begun in it.
-    kafka_conf_offer(conf, pipeline, role, "socket.connection.setup.timeout.ms", "4000");
+    // As Kafka's own clients, not 30 s: a connection begun in an outage asks again after 1, 3, 7 and 15 s only. TLS and SASL count too.
+    kafka_conf_offer(conf, pipeline, role, "socket.connection.setup.timeout.ms", "10000");
     kafka_conf_offer(conf, pipeline, role, "enable.metrics.push", "false"); // 2.5.0 asserts in it
     // Else send_offsets may never return after an outage (librdkafka issue 5511; known since 2.10).
     kafka_conf_offer(conf, pipeline, role, "metadata.recovery.strategy", "none");

@@ -118,7 +118,7 @@ return {
          end
       end,
    },
-   F55 = { title = "reload under load", spec = "spec/unit/reload_spec.lua" },
+   F55 = { title = "reload under load", spec = "spec/kafka/reload_spec.lua" },
    F56 = { title = "rolling upgrade of onced", lacking = "there is one release only" },
    F65 = { title = "cooperative revoke with both batches in flight", spec = "spec/kafka/rules_spec.lua" },
    F66 = { title = "partitions lost and given back", spec = "spec/kafka/rules_spec.lua" },

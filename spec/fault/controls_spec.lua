@@ -53,19 +53,26 @@ describe("negative control", function()
       return c:daemon(o)
    end
 
+   -- Twenty records are through, and the batch of the next twenty stands at this failpoint. -> its gate
+   local function stands_at(c, point)
+      local g = c.gates[point]
+      c:produce(20)
+      c:through()
+      g:close()
+      c:produce(20)
+      g:reached()
+      return g
+   end
+
    -- The worker dies at this failpoint with a batch of 20 records; its successor ends the work. What the library collects for so long before
    -- it sends (linger.ms) is sent at once by a flush.
    local function dies_at(point)
       return function(name, how)
          local c = case(name, how, { lines = "kafka: {producer: {linger.ms: 50000}}", transaction = "commit_every: 20ms, timeout: 60s" })
          local d = daemon(c, { point })
-         c:produce(20)
-         c:through()
-         c.gates[point]:close()
-         c:produce(20)
-         c.gates[point]:reached()
+         local g = stands_at(c, point)
          d:signal_worker(1, "KILL")
-         c.gates[point]:open()
+         g:open()
          c:produce(20)
          c:through()
          assert.are.equal(0, d:stop())
@@ -92,12 +99,7 @@ describe("negative control", function()
    local function unanswered(name, how)
       local c = case(name, how, { input = "session_timeout: 30s", transaction = "commit_every: 20ms, timeout: 3s" })
       local d = daemon(c, { "before-endtxn" }, { bootstrap = px.bootstrap })
-      local ending = c.gates["before-endtxn"]
-      c:produce(20)
-      c:through()
-      ending:close()
-      c:produce(20)
-      ending:reached()
+      local ending = stands_at(c, "before-endtxn")
       px:refuse(true)
       ending:open()
       d:wait_log("producer replaced: spent", 30)
@@ -115,12 +117,7 @@ describe("negative control", function()
    local function fenced(name, how)
       local c = case(name, how)
       local d = daemon(c, { "before-endtxn" }, { instance = "a" })
-      local ending = c.gates["before-endtxn"]
-      c:produce(20)
-      c:through()
-      ending:close()
-      c:produce(20)
-      ending:reached()
+      local ending = stands_at(c, "before-endtxn")
       s.witness:fence { id = ("onced.%s.a.0"):format(c.name) }
       ending:open()
       d:wait_log(how.without and "producer replaced" or "starting anew", 30)
@@ -134,12 +131,7 @@ describe("negative control", function()
    local function zombie(name, how)
       local c = case(name, how, { input = "session_timeout: 6s", transaction = "commit_every: 20ms, timeout: 60s" })
       local a = daemon(c, { "before-offsets", "in-revoke" }, { instance = "a" })
-      local offsets, revoke = c.gates["before-offsets"], c.gates["in-revoke"]
-      c:produce(20)
-      c:through()
-      offsets:close()
-      c:produce(20)
-      offsets:reached()
+      local offsets, revoke = stands_at(c, "before-offsets"), c.gates["in-revoke"]
       revoke:close()
       local pid = a:signal_worker(1, "STOP")
       local b = c:daemon { instance = "b" }

@@ -52,7 +52,8 @@ function machine.start(files)
 end
 
 function Machine:stop()
-   if self.nspawn:running() then self.nspawn:kill() end -- its processes die with it
+   if self.init then process.signal(self.init, "KILL") end -- and with it all in its namespace, which outlives a systemd-nspawn that is killed
+   if self.nspawn:running() then self.nspawn:kill() end
    shell(("rm -rf %s %s.log"):format(self.root, self.root))
    shell(("find /sys/fs/cgroup -depth -type d -path '*/onced-%d*' -exec rmdir {} +"):format(self.nspawn.pid))
 end

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What is counted under names of a script's: reasons to drop and reject, and its own counters. Here up to the batch; verdicts_spec has the
+-- What is counted under names of a script's: reasons to drop and reject, and its own counters. Here up to the batch; transaction_spec has the
 -- commit, stats_spec the table, supervisor_spec the report.
 local driver = require "spec.unit.transform_driver"
 local C = driver.C
