@@ -3,8 +3,6 @@ local driver = require "spec.unit.config_driver"
 local process = require "spec.support.process"
 
 local onced = driver.onced
-local runtime = os.getenv "ONCED_RUNTIME" -- busted's luajit isn't sanitized
-local environment = runtime and "LD_PRELOAD=" .. runtime or nil
 
 local function folder()
    local name = os.tmpname()
@@ -40,7 +38,7 @@ describe("onced new", function()
             assert.is_nil(text:find("%f[%w_-]" .. template .. "%-%l"), "the example's own topic is named")
          end
          assert.same({ 0, ("%s.yaml: ok (pipeline my-%s, group my-%s)\n"):format(base, template, template), "" }, { onced("check " .. base .. ".yaml") })
-         local test_code, test_out, test_err = onced("test " .. base .. ".yaml", environment)
+         local test_code, test_out, test_err = onced("test " .. base .. ".yaml", driver.preloaded)
          assert.equal(0, test_code, test_out .. test_err)
          assert.matches("[1-9]%d* success", test_out)
          local sample = out:match "\n  (echo '[^\n]*' | %S*onced try [^\n]* %-%-from %-)\n"

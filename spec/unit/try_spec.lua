@@ -133,7 +133,7 @@ it("is slow", function()
   print "all were sent"
   p:run { records[1], { value = "endless" } }
 end)]] }
-      local code, out, err = driver.onced("test " .. paths["t_spec.lua"])
+      local code, out, err = driver.onced("test " .. paths["t_spec.lua"], driver.preloaded)
       assert.is_not.equal(0, code)
       assert.is_truthy(out:find("all were sent", 1, true), out .. err)
       assert.matches("^onced: orders: transform.limits.record_time %(5000 ms%) is over while transforming orders/0 offset 61\n", err)
