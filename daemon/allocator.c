@@ -2,22 +2,21 @@
 // See allocator.h.
 #include "allocator.h"
 
-#ifdef ONCED_MIMALLOC
-#include <mimalloc.h>
+#include <malloc.h>
 
-enum { KEEP_MS = 10000 }; // an idle worker gives back what its largest batch took after so long
+enum { REST_MS = 10000 };
 
-void allocator_tune(void)
+// gperftools/malloc_extension_c.h: there when the program is linked with tcmalloc, or tcmalloc preloaded.
+void MallocExtension_ReleaseFreeMemory(void) __attribute__((weak));
+
+void allocator_rest(int64_t now_ms)
 {
-#if MI_MALLOC_VERSION < 210
-    mi_option_set(mi_option_decommit_delay, KEEP_MS);
-    mi_option_set(mi_option_segment_decommit_delay, KEEP_MS);
-#else
-    mi_option_set(mi_option_purge_delay, KEEP_MS);
-#endif
+    static int64_t rested_ms;
+    if (now_ms - rested_ms < REST_MS)
+        return;
+    rested_ms = now_ms;
+    if (MallocExtension_ReleaseFreeMemory)
+        MallocExtension_ReleaseFreeMemory();
+    else
+        malloc_trim(0);
 }
-#else
-void allocator_tune(void)
-{
-}
-#endif

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
-// The process's malloc, where it is mimalloc: batches are freed as a whole and allocated anew a moment later, so giving their pages back
-// to the kernel in between costs a fault a page (measured: a tenth of the CPU of a pass-through). Called once, before any thread exists.
+// The process's malloc: tcmalloc where the build found it, else the C library's.
 #pragma once
 
-void allocator_tune(void);
+#include <stdint.h>
+
+// To be called every second or so while nothing is underway: gives pages that hold nothing back to the kernel, every ten seconds at most.
+// Batches are freed as a whole and allocated anew a moment later, so doing it more often costs a fault a page.
+void allocator_rest(int64_t now_ms);

@@ -13,6 +13,7 @@
 #include <sysexits.h>
 #include <time.h>
 
+#include "allocator.h"
 #include "batch.h"
 #include "clock.h"
 #include "exchange.h"
@@ -292,6 +293,7 @@ static enum verdict pipeline_turn(struct pipeline *p, struct err *e)
         hand_over(p, ENDS_BEHIND);
     if (p->spare && batch_is_empty(p->filling) && clock_ms() - p->idle_looked > IDLE_LOOK_MS) {
         p->idle_looked = clock_ms();
+        allocator_rest(p->idle_looked);
         if (source_has_idle(p->source))
             hand_over(p, ENDS_IDLE);
     }

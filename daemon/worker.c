@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "allocator.h"
 #include "log.h"
 #include "pipeline.h"
 
@@ -35,7 +34,6 @@ int worker_run(const struct worker_args *args)
                                 [PIPELINE_HALTED] = WORKER_NEEDS_HUMAN};
     struct err e = {.verdict = OK};
     signals_set();
-    allocator_tune();
     struct pipeline *pipeline = pipeline_new(args->config, args->pipeline, args->number, args->shelf, args->stats, &e);
     if (pipeline)
         return exits[pipeline_run(pipeline, &stop_asked)];
