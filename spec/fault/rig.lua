@@ -104,11 +104,13 @@ outputs: {%s}
 ]]):format(s.workers, s.kafka, table.concat(self.inputs, ", "), s.input, p.name, table.concat(outputs, ", "), errors, s.transaction)
 end
 
--- stage: with its cluster open; name: of this run, the prefix of all that it has in Kafka.
-function rig.open(stage, name, setting, guards_off)
+-- stage: with its cluster open; name: of this run, the prefix of all that it has in Kafka. A rate that a scenario sets is a part of it; else
+-- it's options.load times the usual one.
+function rig.open(stage, name, setting, options)
    local self = setmetatable({ stage = stage, kafka = stage.cluster, witness = stage.witness, name = name, setting = {}, daemons = {}, up = {},
-      resumes = {}, odd = {}, read = {}, faults = 0, guards_off = guards_off, proxy = stage.proxy }, Rig)
+      resumes = {}, odd = {}, read = {}, faults = 0, guards_off = options.guards_off, proxy = stage.proxy }, Rig)
    for k, v in pairs(SETTING) do self.setting[k] = v end
+   self.setting.rate = SETTING.rate * (options.load or 1)
    for k, v in pairs(setting or {}) do self.setting[k] = v end
    local s = self.setting
    self.inputs = { name .. "-in", name .. "-in-txn" }
@@ -458,11 +460,11 @@ local function rounds(r, scenario, long)
    end
 end
 
--- Plays it on the stage's cluster. options: seed, long, minutes, guards_off. Returns what came of it as the ledger has it, and a list of
+-- Plays it on the stage's cluster. options: seed, load, long, minutes, guards_off. Returns what came of it as the ledger has it, and a list of
 -- what was odd.
 function rig.play(stage, scenario, options)
    math.randomseed(options.seed)
-   local r = rig.open(stage, ("%s-%d"):format(scenario.id:lower(), options.seed), scenario.setting, options.guards_off)
+   local r = rig.open(stage, ("%s-%d"):format(scenario.id:lower(), options.seed), scenario.setting, options)
    local ok, sum = xpcall(function()
       r:begin()
       if scenario.course then scenario.course(r, options) else rounds(r, scenario, options.long) end
