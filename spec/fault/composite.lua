@@ -69,8 +69,9 @@ end
 
 return {
    composite = {
-      title = "one to three faults at the same time every 5 to 20 seconds, for --minutes N; judged in gaps between",
-      setting = { cluster = { namespaces = true }, failpoints = true, workers = 2, resume = 180, drain = 300 },
+      title = "one to three faults at the same time every 5 to 20 seconds, for --minutes N; judged in gaps between; odd seeds: cooperative groups",
+      setting = { cluster = { namespaces = true }, failpoints = true, workers = 2, resume = 180, drain = 300,
+         kafka = { "{}", "{consumer: {partition.assignment.strategy: cooperative-sticky}}" } },
       course = course,
    },
 }

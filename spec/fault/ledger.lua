@@ -29,14 +29,15 @@ function ledger.append(path, entry)
    entry.date = os.date "!%Y-%m-%dT%H:%M:%SZ"
    for i, name in ipairs(COLUMNS) do cells[i] = tostring(entry[name] or "") end
    local file = assert(io.open(path, "a"))
+   if file:seek "end" == 0 then file:write(ledger.header, "\n") end
    file:write(table.concat(cells, ","), "\n")
    file:close()
 end
 
--- All lines, as tables; the header apart.
+-- All lines, as tables; the header apart. None of a file that isn't there yet.
 function ledger.entries(path)
-   local out = {}
-   for line in io.lines(path) do
+   local out, file = {}, io.open(path)
+   for line in file and file:lines() or function() end do
       local entry, i = {}, 0
       for cell in (line .. ","):gmatch "([^,]*)," do
          i = i + 1
@@ -44,6 +45,7 @@ function ledger.entries(path)
       end
       if line ~= ledger.header then out[#out + 1] = entry end
    end
+   if file then file:close() end
    return out
 end
 

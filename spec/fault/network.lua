@@ -43,23 +43,35 @@ return {
       end,
    },
    F38 = {
-      title = "one-way cut: requests arrive, their answers are lost",
+      title = "one-way cut: requests arrive, at every broker or at the group's coordinator alone, and their answers are lost",
       hurts = "network",
       rounds = { 4, 30 },
       setting = NET,
       fault = function(r, k)
-         cut(r, k % 2 == 1 and math.random(1, 5) or math.random(8, 15), { rig.pick { "a", "b" }, k % 4 < 2 and math.random(3) or "all", "in" })
+         local from = math.random(3) == 1 and "all" or r:group_coordinator(rig.pick(r.pipelines))
+         cut(r, k % 2 == 1 and math.random(1, 5) or math.random(7, 12), { rig.pick { "a", "b" }, from, "in" })
       end,
    },
    F39 = {
       title = "a broker cut off from the others, not from clients and controller: replicas fall out of sync",
       rounds = { 2, 20 },
-      setting = { cluster = { namespaces = true, controller = true }, resume = 120 },
+      setting = { cluster = { namespaces = true, controller = true, properties = { ["replica.lag.time.max.ms"] = 1500 } }, resume = 120 },
       fault = function(r)
          local n = math.random(3)
          cut(r, math.random(10, 20), { n, n % 3 + 1 }, { n, (n + 1) % 3 + 1 })
          r:resume()
          r:whole()
+      end,
+   },
+   F40 = {
+      title = "lossy link: of what an instance sends one packet in two is lost, and sent again later and later",
+      hurts = "network",
+      rounds = { 2, 20 },
+      setting = NET,
+      fault = function(r)
+         r.kafka:net("lossy", rig.pick { "a", "b" }, 50)
+         r:rest(30000)
+         r.kafka:net "heal"
       end,
    },
    F41 = {

@@ -19,7 +19,8 @@ local SETTING = {
    failpoints = false,      -- the test build, with a gate at each failpoint
    transaction = "commit_every: 50ms, timeout: 10s",
    input = "session_timeout: 6s",
-   kafka = "{}",            -- librdkafka's properties
+   kafka = { "{}" },        -- librdkafka's properties; of several, one by the seed
+   env = function() end,    -- more environment of an instance
    rest = { 500, 3000 },    -- milliseconds of load between two faults
    resume = 90,             -- seconds until each partition must have a commit again
    drain = 180,             -- seconds until all is through when the input has ended
@@ -113,6 +114,7 @@ function rig.open(stage, name, setting, options)
    self.setting.rate = SETTING.rate * (options.load or 1)
    for k, v in pairs(setting or {}) do self.setting[k] = v end
    local s = self.setting
+   s.kafka = s.kafka[options.seed % #s.kafka + 1]
    self.inputs = { name .. "-in", name .. "-in-txn" }
    stage:topics(self.inputs, s.partitions)
    self.pipelines = {}
@@ -139,8 +141,8 @@ function Rig:launch(instance)
       if self.setting.failpoints then
          for i, point in ipairs(POINTS) do points[i] = ("%s=hold:%s"):format(point, self:gate(instance, point)) end
       end
-      d = self.stage:daemon { instance = instance, pipelines = files, guard_off = self.guards_off, host = self.kafka.network and instance,
-         failpoints = points[1] and table.concat(points, ","), bootstrap = self.proxy and self.proxy.bootstrap }
+      d = self.stage:daemon { instance = instance, pipelines = files, env = self.setting.env(self, instance), guard_off = self.guards_off,
+         host = self.kafka.network and instance, failpoints = points[1] and table.concat(points, ","), bootstrap = self.proxy and self.proxy.bootstrap }
       self.daemons[instance] = d
    end
    self.up[instance] = true
@@ -450,24 +452,26 @@ local function quantile(list, q)
    return list[math.max(1, math.ceil(#list * q))] or 0
 end
 
--- Fault after fault, with load in between.
-local function rounds(r, scenario, long)
-   for k = 1, scenario.rounds[long and 2 or 1] do
+-- Fault after fault, with load in between. Each is seeded by itself: a run that is taken up makes those that were left.
+local function rounds(r, scenario, options)
+   for i = 1, options.faults do
+      local k = options.first + i - 1
+      math.randomseed(options.seed * 1000 + k)
       if not r:rest(math.random(unpack(r.setting.rest))) then return end
-      r.resumed, r.faults = false, k
+      r.resumed, r.faults = false, i
       scenario.fault(r, k)
       if not r.resumed then r:resume() end
    end
 end
 
--- Plays it on the stage's cluster. options: seed, load, long, minutes, guards_off. Returns what came of it as the ledger has it, and a list of
--- what was odd.
+-- Plays it on the stage's cluster. options: seed, load, guards_off; first and faults: the first one's number and how many, or minutes of a
+-- course. Returns what came of it as the ledger has it, and a list of what was odd.
 function rig.play(stage, scenario, options)
    math.randomseed(options.seed)
-   local r = rig.open(stage, ("%s-%d"):format(scenario.id:lower(), options.seed), scenario.setting, options)
+   local r = rig.open(stage, ("%s-%d-%d"):format(scenario.id:lower(), options.seed, options.first or 0), scenario.setting, options)
    local ok, sum = xpcall(function()
       r:begin()
-      if scenario.course then scenario.course(r, options) else rounds(r, scenario, options.long) end
+      if scenario.course then scenario.course(r, options) else rounds(r, scenario, options) end
       return r:finish()
    end, function(e) return tostring(e):find "interrupted!" and "interrupted!" or debug.traceback(e, 2) end)
    if not ok then
