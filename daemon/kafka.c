@@ -172,6 +172,13 @@ rd_kafka_conf_t *kafka_conf_new(const struct config_pipeline *pipeline, const st
     return conf;
 }
 
+enum verdict kafka_refused(const char *who, const char *reason, struct err *e)
+{
+    if (rd_kafka_last_error() == RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE)
+        return err_set(e, RESTART, RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE, "%s: %s", who, reason);
+    return err_set(e, HALT, 78, "%s: %s", who, reason);
+}
+
 enum verdict kafka_error(const char *doing, rd_kafka_error_t *error, struct err *e)
 {
     if (!error)

@@ -31,6 +31,9 @@ void kafka_conf_offer(rd_kafka_conf_t *conf, const struct config_pipeline *pipel
 // Why a connection of this process failed last, for whoever got no answer; `otherwise` when none failed since the last call. From any
 // thread; returns `text`.
 const char *kafka_trouble(char *text, size_t size, const char *otherwise);
+// Why rd_kafka_new gave no handle. HALT: it refuses the configuration. RESTART: threads couldn't be had, or weren't there in time because
+// the wall clock was set just then.
+enum verdict kafka_refused(const char *who, const char *reason, struct err *e);
 // Takes over an error object (NULL: OK) and answers what to do: retriable RETRY, abortable RESEND, fatal or unflagged RESTART.
 enum verdict kafka_error(const char *doing, rd_kafka_error_t *error, struct err *e);
 

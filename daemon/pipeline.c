@@ -446,9 +446,9 @@ static void drain(struct pipeline *p)
     if (finish(p, deadline, &e))
         log_warning("the last batch wasn't committed, it will be done again: %s", e.text);
     mailbox_stop(p->mailbox);
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += JOIN_MS / 1000;
-    if (pthread_timedjoin_np(p->back, NULL, &until) == 0) {
+    if (pthread_clockjoin_np(p->back, NULL, CLOCK_MONOTONIC, &until) == 0) {
         source_leave(p->source, p->exchange.recipe->config.leave_on_stop || p->halt.verdict, deadline, 3000,
                      p->halt.verdict ? EX_DATAERR : EX_OK); // as worker_run answers
         sink_free(&p->sink);

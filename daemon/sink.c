@@ -183,7 +183,7 @@ static enum verdict handle_new(struct sink *sink, struct err *e)
     sink->maybe = sink->aborted = sink->fatal = sink->fenced = 0;
     sink->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
     if (!sink->rk) // conf is leaked on purpose: below 2.13.0 destroying it with interceptors frees twice
-        return err_set(e, HALT, 78, "producer: %s", reason);
+        return kafka_refused("producer", reason, e);
     return topic_handles(sink, e);
 }
 

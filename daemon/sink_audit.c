@@ -123,7 +123,7 @@ rd_kafka_t *sink_audit_asker(const struct config_pipeline *pipeline, struct err 
     rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
     if (!rk) {
         rd_kafka_conf_destroy(conf);
-        err_set(e, HALT, 78, "producer: %s", reason);
+        kafka_refused("producer", reason, e);
     }
     return rk;
 }

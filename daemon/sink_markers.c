@@ -71,7 +71,7 @@ static rd_kafka_t *uncommitted_reader(const struct sink_markers *markers, struct
     if (rk)
         return rk;
     rd_kafka_conf_destroy(conf);
-    err_set(e, HALT, 78, "consumer: %s", reason);
+    kafka_refused("consumer", reason, e);
     return NULL;
 }
 
@@ -79,7 +79,7 @@ static enum verdict ends_read(struct sink_markers *markers, const struct onced_t
 {
     rd_kafka_t *rk = uncommitted_reader(markers, e);
     if (!rk)
-        return HALT;
+        return e->verdict;
     markers->ends = rd_kafka_topic_partition_list_new(16);
     for (int i = 0; i < markers->pipeline->topic_count; i++)
         rd_kafka_topic_partition_list_add_range(markers->ends, topics[i].name, 0, topics[i].partition_count - 1);

@@ -73,7 +73,7 @@ struct source *source_new(const struct config_pipeline *pipeline, const char *st
     source->partitions = partitions_new();
     rd_kafka_conf_t *conf = kafka_version_check(pipeline, e) ? NULL : handle_conf(source, e);
     if (conf && !(source->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason)))
-        err_set(e, HALT, 78, "consumer: %s", reason); // conf leaks: below 2.13.0 destroying it with interceptors frees twice
+        kafka_refused("consumer", reason, e); // conf leaks: below 2.13.0 destroying it with interceptors frees twice
     if (!source->rk) {
         source_free(&source);
         return NULL;

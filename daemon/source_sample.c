@@ -29,7 +29,7 @@ rd_kafka_t *source_sample_reader(const struct config_pipeline *pipeline, struct 
     rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason);
     if (!rk) {
         rd_kafka_conf_destroy(conf);
-        err_set(e, HALT, 78, "consumer: %s", reason);
+        kafka_refused("consumer", reason, e);
         return NULL;
     }
     rd_kafka_poll_set_consumer(rk);

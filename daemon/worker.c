@@ -37,6 +37,10 @@ int worker_run(const struct worker_args *args)
     struct pipeline *pipeline = pipeline_new(args->config, args->pipeline, args->number, args->shelf, args->stats, &e);
     if (pipeline)
         return exits[pipeline_run(pipeline, &stop_asked)];
+    if (e.verdict == RESTART) {
+        log_error("starting anew: %s", e.text);
+        return WORKER_SPENT;
+    }
     snprintf(args->stats->reason, sizeof args->stats->reason, "%s", e.text);
     atomic_store(&args->stats->state, WORKER_HALTED);
     log_error("halted: %s", e.text);

@@ -10,13 +10,13 @@ Cluster.__index = Cluster
 local KAFKA, NETWORK = "spec/support/kafka", "spec/support/network"
 local number = 0
 
-local function tool(name, ...)
-   local code, out = process.run { name, ... }
-   if code ~= 0 then error(("%s %s failed (%s); see above"):format(name, table.concat({ ... }, " "), tostring(code)), 3) end
+local function tool(args, env)
+   local code, out = process.run(args, { env = env })
+   if code ~= 0 then error(("%s failed (%s); see above"):format(table.concat(args, " "), tostring(code)), 3) end
    return out
 end
 
-local function run(...) return tool(KAFKA, ...) end
+local function run(...) return tool { KAFKA, ... } end
 
 -- options: brokers = 1|3, controller = true (a node of its own), namespaces = true, proxied = true, bench = true,
 -- listeners = {NAME = "SASL_SSL"}, properties = {["k"] = v}, dir
@@ -53,14 +53,15 @@ end
 function Cluster:host(name) return self.network and { "nsenter", "--net=/run/netns/" .. self.network .. "-" .. name } or {} end
 
 -- A command of spec/support/network: net("cut", "a", 2, "in"), net("heal"), ...
-function Cluster:net(command, ...) tool(NETWORK, command, self.network, ...) end
+function Cluster:net(command, ...) tool { NETWORK, command, self.network, ... } end
 
 -- host:port list of one of `listeners`.
 function Cluster:listener(name) return run("bootstrap", self.dir, name) end
 
 function Cluster:stop() run("stop", self.dir) end
 function Cluster:kill(n, signal) run("kill", self.dir, n, signal or "KILL") end -- STOP and CONT too
-function Cluster:restart(n, signal) run("restart", self.dir, n, signal or "KILL") end
+-- env: more environment of it.
+function Cluster:restart(n, signal, env) tool({ KAFKA, "restart", self.dir, n, signal or "KILL" }, env) end
 function Cluster:pid(n) return tonumber(run("pid", self.dir, n)) end
 
 -- start_node(1, 2, 3) starts all three before it waits: a lone broker of three has no quorum and never answers.
