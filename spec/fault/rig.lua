@@ -2,6 +2,7 @@
 -- One scenario of the catalogue, played: input flows through pipelines of one or more instances, fault after fault is made, after each
 -- the time to the next commit is taken, and in the end (and whenever a scenario asks) Kafka's own client judges. Scenarios say what
 -- hurts and nothing else; all that they share is here. `setting` below is what they may change.
+local subjects = require "spec.fault.subjects"
 local wait = require "spec.support.wait"
 
 local rig = {}
@@ -11,6 +12,7 @@ Rig.__index = Rig
 local SETTING = {
    cluster = {},            -- options of cluster.start; three brokers unless it says otherwise
    partitions = 6,          -- of every topic
+   transactional = true,    -- there is a transactional input beside the plain one
    rate = 600,              -- records a second of the plain input; the transactional one has a third of it, of which a third is aborted on top
    size = 200,              -- bytes of a value
    instances = { "a", "b" },
@@ -26,11 +28,16 @@ local SETTING = {
    drain = 180,             -- seconds until all is through when the input has ended
 }
 
+-- Of a run of another program (subjects.lua): one input, passed on. Their sessions and transactions have the time-outs of their clients, 45 s
+-- and 60 s, and what one that was killed has left open goes on for as long.
+local SUBJECT = { transactional = false, instances = { "a" }, pipelines = { "pass" }, failpoints = false, resume = 150 }
+
 -- What pipelines make of their input; `of`, `take` and `copies` as the oracle has them. Dead letters are one output more, in the same
 -- transaction.
 local POISON = 7 -- of ten
 local OTHERS = { 0, 1, 2, 3, 4, 5, 6, 8, 9 }
 local PIPELINES = {
+   pass = { outputs = { { name = "default" } } },
    map = {
       lua = [[return function(r) return { key = r.key, value = "mapped:" .. r.value } end]],
       outputs = { { name = "default" } },
@@ -106,16 +113,17 @@ outputs: {%s}
 end
 
 -- stage: with its cluster open; name: of this run, the prefix of all that it has in Kafka. A rate that a scenario sets is a part of it; else
--- it's options.load times the usual one.
+-- it's options.load times the usual one. options.subject: who is under test, if not onced's daemons.
 function rig.open(stage, name, setting, options)
+   local subject = options.subject
    local self = setmetatable({ stage = stage, kafka = stage.cluster, witness = stage.witness, name = name, setting = {}, daemons = {}, up = {},
-      resumes = {}, odd = {}, read = {}, faults = 0, guards_off = options.guards_off, proxy = stage.proxy }, Rig)
-   for k, v in pairs(SETTING) do self.setting[k] = v end
-   self.setting.rate = SETTING.rate * (options.load or 1)
-   for k, v in pairs(setting or {}) do self.setting[k] = v end
+      resumes = {}, odd = {}, read = {}, faults = 0, guards_off = options.guards_off, proxy = stage.proxy, subject = subject }, Rig)
+   for _, layer in ipairs { SETTING, { rate = SETTING.rate * (options.load or 1) }, setting or {}, subject and SUBJECT or {} } do
+      for k, v in pairs(layer) do self.setting[k] = v end
+   end
    local s = self.setting
    s.kafka = s.kafka[options.seed % #s.kafka + 1]
-   self.inputs = { name .. "-in", name .. "-in-txn" }
+   self.inputs = { name .. "-in", s.transactional and name .. "-in-txn" or nil }
    stage:topics(self.inputs, s.partitions)
    self.pipelines = {}
    for i, kind in ipairs(s.pipelines) do
@@ -124,7 +132,7 @@ function rig.open(stage, name, setting, options)
          p.outputs[j] = { topic = p.name .. "-" .. o.name, name = o.name, of = o.of, take = o.take, copies = o.copies }
          stage:topics({ p.outputs[j].topic }, s.partitions)
       end
-      p.yaml = yaml_of(self, p)
+      p.yaml = not subject and yaml_of(self, p)
       self.pipelines[i] = p
    end
    return self
@@ -135,6 +143,11 @@ function Rig:launch(instance)
    local d = self.daemons[instance]
    if d then
       d:start()
+   elseif self.subject then
+      local p = self.pipelines[1]
+      d = subjects.start(self.stage, self.subject, { group = p.name, input = self.inputs[1], output = p.outputs[1].topic,
+         wrap = self.kafka:host(instance), bootstrap = self.proxy and self.proxy.bootstrap })
+      self.daemons[instance] = d
    else
       local files, points = {}, {}
       for _, p in ipairs(self.pipelines) do files[p.name] = { yaml = p.yaml, lua = p.lua } end
@@ -152,7 +165,7 @@ end
 function Rig:begin()
    local w, topics = self.witness, {}
    for _, instance in ipairs(self.setting.instances) do self:launch(instance) end
-   for _, instance in ipairs(self.setting.instances) do self.daemons[instance]:wait_log("ready:", 60) end
+   for _, d in pairs(self.subject and {} or self.daemons) do d:wait_log("ready:", 60) end
    for _, p in ipairs(self.pipelines) do
       p.watch = w:watch_offsets({ group = p.name, every_ms = 25 }).job
       for _, o in ipairs(p.outputs) do topics[#topics + 1] = o.topic end
@@ -172,10 +185,10 @@ function Rig:feed(plain, transactional)
       for k, v in pairs(change or {}) do request[k] = v end
       return self.witness:produce(request).job
    end
-   self.generators = {
-      start({ topic = self.inputs[1], rate = s.rate }, plain),
-      start({ topic = self.inputs[2], rate = s.rate / 3, transaction = 25, abort_every = 3 }, transactional),
-   }
+   self.generators = { start({ topic = self.inputs[1], rate = s.rate }, plain) }
+   if s.transactional then
+      self.generators[2] = start({ topic = self.inputs[2], rate = s.rate / 3, transaction = 25, abort_every = 3 }, transactional)
+   end
 end
 
 -- Ends the input; all of it is in the brokers then.
@@ -196,7 +209,7 @@ function Rig:drain()
       for _, p in ipairs(self.pipelines) do left = math.max(left, self.witness:pending(p.name, self.inputs)) end
       return left == 0
    end)
-   if not ok then self:note(("%d records aren't through %d s after the input's end"):format(left, self.setting.drain)) end
+   if not ok then self:stood(("%d records aren't through %d s after the input's end"):format(left, self.setting.drain)) end
    return #self.odd == 0
 end
 
@@ -210,6 +223,12 @@ end
 
 function Rig:note(text) self.odd[#self.odd + 1] = text end
 
+-- No progress, though brokers and network were well again.
+function Rig:stood(text)
+   self.stood_still = 1
+   self:note(text)
+end
+
 -- What the log of an instance has had since the last look.
 local function news(self, d)
    local file = assert(io.open(d.log_path, "rb"))
@@ -220,15 +239,20 @@ local function news(self, d)
    return text
 end
 
--- A daemon that nobody ended is a finding, and so is a pipeline that has halted; nothing else will explain it better than its log.
+-- A daemon that nobody ended is a finding, and so is a pipeline that has halted; nothing else will explain it better than its log. Another
+-- program is started again.
 function Rig:look()
    for instance, d in pairs(self.daemons) do
       local halted = news(self, d):match "pipeline halted: ([^\n]*)"
       self.halted = self.halted or halted
       if halted then self:note(("instance %s: a pipeline halted: %s"):format(instance, halted)) end
       if self.up[instance] and not d:running() then
-         self.up[instance] = nil
-         if not self.halted then self:note(("instance %s ended by itself: %s"):format(instance, d:log():sub(-2000))) end
+         if self.subject then
+            d:revive()
+         else
+            self.up[instance] = nil
+            if not self.halted then self:note(("instance %s ended by itself: %s"):format(instance, d:log():sub(-2000))) end
+         end
       end
    end
 end
@@ -285,7 +309,7 @@ function Rig:resume()
       end
       return true
    end)
-   if not ok and #self.odd == 0 then self:note(("no commit %d s after the fault: %s"):format(self.setting.resume, missing)) end
+   if not ok and #self.odd == 0 then self:stood(("no commit %d s after the fault: %s"):format(self.setting.resume, missing)) end
    self.resumes[#self.resumes + 1] = wait.now() - begun
    self:tell(("resumed after %d ms"):format(wait.now() - begun))
 end
@@ -308,6 +332,7 @@ function Rig:instance() return rig.pick(self:instances()) end
 function Rig:worker(instance)
    local d = self.daemons[instance]
    return rig.pick(wait.till("a worker of " .. instance, 30, function()
+      self:look()
       local pids = d:workers()
       return pids[1] and pids
    end))
@@ -347,6 +372,7 @@ local function exists(path)
 end
 
 function Rig:close_gate(instance, point)
+   if not self.setting.failpoints then return end -- then it is any moment
    local path = self:gate(instance, point)
    os.remove(path .. ".reached")
    assert(io.open(path, "w")):close()
@@ -358,8 +384,18 @@ function Rig:open_gate(instance, point) os.remove(self:gate(instance, point)) en
 -- Coordinators and leaders are brokers' numbers.
 function Rig:group_coordinator(p) return self:ask("group", { group = (p or self.pipelines[1]).name }).coordinator end
 function Rig:transaction_coordinator(p, instance)
+   if self.subject then return self:open_transaction().coordinator end
    return self:ask("coordinator", { id = ("onced.%s.%s.0"):format((p or self.pipelines[1]).name, instance or self.setting.instances[1]) }).coordinator
 end
+
+-- Of another program, whose transactional id is its own affair: nobody else is on this cluster.
+function Rig:open_transaction()
+   return wait.till("an open transaction", 120, function()
+      self:look()
+      return self:ask("transactions", {}).transactions[1]
+   end)
+end
+
 function Rig:leader(topic, partition) return self:ask("topic", { topic = topic }).partitions[partition + 1].leader end
 
 -- A question that brokers which are hurt may not answer at once.
@@ -377,7 +413,7 @@ end
 
 -- All topics of the run, the internal ones too.
 function Rig:topics()
-   local out = { self.inputs[1], self.inputs[2], "__transaction_state", "__consumer_offsets" }
+   local out = { "__transaction_state", "__consumer_offsets", unpack(self.inputs) }
    for _, p in ipairs(self.pipelines) do
       for _, o in ipairs(p.outputs) do out[#out + 1] = o.topic end
    end
@@ -408,8 +444,8 @@ function Rig:judge(partial)
    for _, p in ipairs(self.pipelines) do
       local outputs = {}
       for i, o in ipairs(p.outputs) do outputs[i] = { topic = o.topic, of = o.of, take = o.take, copies = o.copies } end
-      local v = self.witness:verify { group = p.name, inputs = self.inputs, outputs = outputs, transactions = "onced." .. p.name .. ".",
-         partial = partial, timeout = 600 }
+      local v = self.witness:verify { group = p.name, inputs = self.inputs, outputs = outputs, partial = partial, timeout = 600,
+         transactions = self.subject and "" or "onced." .. p.name .. ".", settle_ms = self.subject and 75000 }
       sum.records = sum.records + v.inputs
       sum.lost, sum.repeated, sum.disordered = sum.lost + v.lost, sum.repeated + v.repeated, sum.disordered + v.disorder
       sum.hanging = sum.hanging + #v.open + #v.unstable
@@ -429,15 +465,20 @@ end
 
 -- Ends daemons and watchers, and judges for the last time.
 function Rig:finish()
-   local whole = #self.odd == 0 and self:drain()
+   local whole, set_back = #self.odd == 0 and self:drain(), 0
    for _, instance in ipairs(self:instances()) do self:stop(instance) end
    for _, job in ipairs(self.generators) do self.witness:halt(job) end
    for _, p in ipairs(self.pipelines) do
-      for _, text in ipairs(self.witness:halt(p.watch).decreased) do self:note("an offset went back: " .. text) end
+      for _, text in ipairs(self.witness:halt(p.watch).decreased) do
+         self:note("an offset went back: " .. text)
+         set_back = set_back + 1
+      end
    end
    local seen = self.witness:halt(self.reader)
    if seen.error or not seen.consistent then self:note("the reader beside it: " .. (seen.error or "saw what isn't there afterwards")) end
-   return self:judge(not whole)
+   local sum = self:judge(not whole)
+   sum.set_back = set_back
+   return sum
 end
 
 -- At a broken run's end: nothing of it goes on beside the next one.
@@ -464,11 +505,12 @@ local function rounds(r, scenario, options)
    end
 end
 
--- Plays it on the stage's cluster. options: seed, load, guards_off; first and faults: the first one's number and how many, or minutes of a
--- course. Returns what came of it as the ledger has it, and a list of what was odd.
+-- Plays it on the stage's cluster. options: seed, load, guards_off, subject; first and faults: the first one's number and how many, or
+-- minutes of a course. Returns what came of it as the ledger has it, and a list of what was odd.
 function rig.play(stage, scenario, options)
    math.randomseed(options.seed)
-   local r = rig.open(stage, ("%s-%d-%d"):format(scenario.id:lower(), options.seed, options.first or 0), scenario.setting, options)
+   local name = ("%s-%d-%d%s"):format(scenario.id:lower(), options.seed, options.first or 0, options.subject and "-" .. options.subject or "")
+   local r = rig.open(stage, name, scenario.setting, options)
    local ok, sum = xpcall(function()
       r:begin()
       if scenario.course then scenario.course(r, options) else rounds(r, scenario, options) end
@@ -480,6 +522,7 @@ function rig.play(stage, scenario, options)
    end
    sum.faults, sum.resume_p99_ms, sum.resume_max_ms = r.faults, quantile(r.resumes, 0.99), quantile(r.resumes, 1)
    local halted = scenario.halts and r.halted and r.halted:find(scenario.halts) and sum.lost + sum.repeated + sum.disordered == 0
+   if options.subject then sum.subject, sum.ended, sum.stood_still = options.subject, r.daemons.a.ended, r.stood_still or 0 end
    sum.verdict = #r.odd == 0 and "clean" or halted and "halted" or "red"
    return sum, r.odd
 end

@@ -5,14 +5,19 @@ local tree = require "spec.house.tree"
 local HEADER = "date,onced,librdkafka,kafka,scenario,seed,records,faults,lost,repeated,disordered,hanging,verdict,resume_p99_ms,resume_max_ms,"
    .. "aborted_copies"
 
+local PEERS_HEADER = HEADER .. ",subject,set_back,stood_still,ended"
+
 -- What is wrong with the text of a ledger.
-local function flaws(text)
+local function flaws(text, header)
    local out, number = {}, 0
+   local _, columns = header:gsub(",", "")
    for line in text:gmatch "([^\n]*)\n" do
       number = number + 1
       local _, commas = line:gsub(",", "")
-      if number == 1 and line ~= HEADER then out[#out + 1] = "the header is another"
-      elseif commas ~= 15 or not (number == 1 or line:find "^%d%d%d%d%-%d%d%-%d%dT[%d:]+Z,") then out[#out + 1] = ("line %d isn't a run"):format(number) end
+      if number == 1 and line ~= header then out[#out + 1] = "the header is another"
+      elseif commas ~= columns or not (number == 1 or line:find "^%d%d%d%d%-%d%d%-%d%dT[%d:]+Z,") then
+         out[#out + 1] = ("line %d isn't a run"):format(number)
+      end
    end
    return out
 end
@@ -34,8 +39,9 @@ describe("the campaign", function()
       end
    end)
 
-   it("keeps a ledger of its form", function()
-      assert.same({}, flaws(tree.read "spec/fault/ledger.csv"))
-      assert.same({ "the header is another", "line 2 isn't a run" }, flaws(HEADER .. "x\n" .. "a,b\n"))
+   it("keeps ledgers of their form", function()
+      assert.same({}, flaws(tree.read "spec/fault/ledger.csv", HEADER))
+      assert.same({}, flaws(tree.read "spec/fault/peers.csv", PEERS_HEADER))
+      assert.same({ "the header is another", "line 2 isn't a run" }, flaws(HEADER .. "x\n" .. "a,b\n", HEADER))
    end)
 end)

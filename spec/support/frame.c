@@ -145,6 +145,15 @@ static void take_producer(struct reader *r, struct request *out)
     out->has_producer = !r->bad;
 }
 
+// Of Produce: a name, from version 13 on a UUID.
+static void take_topic(struct reader *r, int version, char *to, size_t size)
+{
+    if (version >= 13)
+        take(r, 16);
+    else
+        take_string(r, to, size);
+}
+
 // The first partition's first batch says who wrote it: pid at 43, epoch at 51, base sequence at 53, count at 57.
 static void take_produce(struct reader *r, struct request *out)
 {
@@ -152,7 +161,7 @@ static void take_produce(struct reader *r, struct request *out)
     take_i16(r);
     take_i32(r);
     take_length(r, 0);
-    take_string(r, out->what, sizeof out->what);
+    take_topic(r, out->version, out->what, sizeof out->what);
     take_length(r, 0);
     out->partition = take_i32(r);
     take_length(r, 0);
@@ -228,7 +237,7 @@ int frame_errors(const uint8_t *frame, size_t size, int key, int version, size_t
         return r.bad ? 0 : n;
     }
     for (int32_t topics = take_length(&r, 0); topics > 0 && !r.bad; topics--) {
-        take_string(&r, NULL, 0);
+        take_topic(&r, a->shape == PRODUCE ? version : 0, NULL, 0);
         for (int32_t parts = take_length(&r, 0); parts > 0 && !r.bad; parts--) {
             take_i32(&r);
             if (n < FRAME_ERRORS)
