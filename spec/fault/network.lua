@@ -127,7 +127,7 @@ return {
             r.proxy:mangle(proxy.PRODUCE, rig.pick { 20, 7 })
          end
          r.proxy:mangle(proxy.HEARTBEAT, 25) -- thrown out of the group: the batch is dropped, its transaction aborted
-         r:rest(math.random(500, 3000))
+         r:rest(math.random(3500, 5000)) -- one comes every 3 s at least
          r.proxy:drop()
       end,
    },
