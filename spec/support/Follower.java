@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: MIT
 // Watches while a pipeline works: a reader that runs beside it (latency; and did what it saw stay what it was? a correction afterwards
-// would hide a torn commit), or a look at a group's committed offsets, five times a second or
-// as often as is asked for (they must never go back).
+// would hide a torn commit), or a look at a group's committed offsets, five times a second or as often as is asked for, and in the end at the log
+// of offsets (they must never go back).
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 import org.apache.kafka.clients.admin.Admin;
@@ -130,12 +134,13 @@ abstract class Follower extends Thread {
     }
 
     static final class Offsets extends Follower {
+        private final Witness witness;
         private final Admin admin; // its own: short time-outs, so that a broker that is stopped doesn't blind it for long
         private final String group;
-        private final long every;
+        private final long every, begun;
         private final Map<TopicPartition, Long> last = new HashMap<>();
         private volatile Map<String, Long> shown = Map.of();
-        private final ArrayNode decreased = Witness.json.createArrayNode();
+        private final Set<String> decreased = new LinkedHashSet<>();
         private volatile long samples;
 
         Offsets(Witness witness, String group, long every) {
@@ -143,8 +148,16 @@ abstract class Follower extends Thread {
             p.put("request.timeout.ms", "2000");
             p.put("default.api.timeout.ms", "4000");
             admin = Admin.create(p);
+            this.witness = witness;
             this.group = group;
             this.every = every;
+            try (KafkaConsumer<byte[], byte[]> c = witness.consumer("read_committed")) {
+                begun = c.endOffsets(log(c)).values().iterator().next();
+            }
+        }
+
+        private List<TopicPartition> log(KafkaConsumer<byte[], byte[]> c) {
+            return List.of(Witness.offsetsOf(group, c.partitionsFor(Witness.OFFSETS).size()));
         }
 
         /** A coordinator that has just taken over may not know yet what is settled; then what a member would be told counts. */
@@ -177,12 +190,35 @@ abstract class Follower extends Thread {
             Thread.sleep(every);
         }
 
-        @Override void report(ObjectNode to) {
+        private static String text(ByteBuffer from) {
+            byte[] bytes = new byte[from.getShort()];
+            from.get(bytes);
+            return new String(bytes, StandardCharsets.UTF_8);
+        }
+
+        /** In the log of offsets, commit by commit: a look may come too late, or be given the next commit's while this one's waits for its end. */
+        private void readLog() {
+            Map<String, Long> last = new HashMap<>();
+            try (KafkaConsumer<byte[], byte[]> c = witness.consumer("read_committed")) {
+                witness.read(c, c.beginningOffsets(log(c)), c.endOffsets(log(c)), r -> {
+                    ByteBuffer key = ByteBuffer.wrap(r.key());
+                    if (key.getShort() > 1 || !text(key).equals(group)) return; // above: of the group itself
+                    String of = text(key) + "-" + key.getInt();
+                    Long now = r.value() == null ? null : (Long) ByteBuffer.wrap(r.value()).getLong(2); // behind its version
+                    Long before = now == null ? last.remove(of) : last.put(of, now);
+                    if (before != null && (now == null || now < before) && r.offset() >= begun)
+                        decreased.add(of + ": " + before + " -> " + (now == null ? "none" : now));
+                });
+            }
+        }
+
+        @Override void report(ObjectNode to) throws Exception {
             to.put("samples", samples); // before the offsets: those are of this sample or of a later one
             ObjectNode each = to.putObject("offsets");
             shown.forEach(each::put);
             if (!isAlive()) {
-                to.set("decreased", decreased);
+                readLog();
+                decreased.forEach(to.putArray("decreased")::add);
                 admin.close();
             }
             if (error != null) to.put("error", error);

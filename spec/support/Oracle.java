@@ -31,7 +31,6 @@ final class Oracle {
     private static final String[] FINDINGS = {"lost", "repeated", "disorder", "ahead", "foreign", "aborted", "damaged", "torn", "miscounted",
                                               "unstamped", "twice_in_input"};
     private static final int EXAMPLES = 8;
-    private static final String OFFSETS = "__consumer_offsets";
 
     /** One input partition: where each of its records lies, by sequence. */
     private static final class Input {
@@ -138,8 +137,8 @@ final class Oracle {
 
     /** The partition that has the group's offsets has other groups', too: what goes on there isn't left open. */
     private void unstableOffsets(String group, ArrayNode to) {
-        Map<TopicPartition, long[]> ends = witness.ends(OFFSETS);
-        TopicPartition p = new TopicPartition(OFFSETS, (group.hashCode() & 0x7fffffff) % ends.size());
+        Map<TopicPartition, long[]> ends = witness.ends(Witness.OFFSETS);
+        TopicPartition p = Witness.offsetsOf(group, ends.size());
         long[] now = ends.get(p);
         if (offsetsStable < 0) offsetsStable = now[1];
         if (offsetsStable == now[1]) unstable(p, now, to);

@@ -51,6 +51,7 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 public final class Witness {
     static final ObjectMapper json = new ObjectMapper();
+    static final String OFFSETS = "__consumer_offsets";
     private static final long READ_DEADLINE_MS = 120_000;
 
     private final String bootstrap;
@@ -171,6 +172,11 @@ public final class Witness {
         known.forEach(i -> out.add(new TopicPartition(topic, i.partition())));
         out.sort((a, b) -> a.partition() - b.partition());
         return out;
+    }
+
+    /** Where a group's offsets are. */
+    static TopicPartition offsetsOf(String group, int partitions) {
+        return new TopicPartition(OFFSETS, (group.hashCode() & 0x7fffffff) % partitions);
     }
 
     // --- reading -----------------------------------------------------------------------------------------------------------------
