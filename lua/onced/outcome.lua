@@ -3,7 +3,10 @@
 local border = require "onced.border"
 
 local C, turn = border.C, border.turn
-local outcome = { Drop = { __metatable = "drop" }, Reject = { __metatable = "reject" } }
+local outcome = {
+  Drop = { __metatable = "drop" }, Reject = { __metatable = "reject" },
+  made = false, -- the latest mark, until a hook has returned: without its `return` the record would be passed on in silence
+}
 
 local function reason_of(reason, what)
   if type(reason) ~= "string" or reason == "" then
@@ -14,11 +17,13 @@ end
 
 function outcome.drop(reason)
   local mark = setmetatable({ reason = reason_of(reason, "drop") }, outcome.Drop) -- no tail call: see record.lua
+  outcome.made = mark
   return mark
 end
 
 function outcome.reject(reason)
   local mark = setmetatable({ reason = reason_of(reason, "reject") }, outcome.Reject) -- no tail call: see record.lua
+  outcome.made = mark
   return mark
 end
 

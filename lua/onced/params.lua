@@ -32,18 +32,18 @@ end
 
 local function check_value(name, rule, value)
   if value == nil then
-    if rule.required then error(("transform.params: %s is required by the script"):format(name), 0) end
+    if rule.required then error(('transform.params: "%s" is required by the script'):format(name), 0) end
     return
   end
   if rule.type and not TYPES[rule.type](value) then
-    error(("transform.params: %s must be a %s, is %s"):format(name, rule.type, tostring(value)), 0)
+    error(('transform.params: "%s" must be a %s, is %s'):format(name, rule.type, tostring(value)), 0)
   end
   if (rule.min or rule.max) and not TYPES.number(value) then
-    error(("transform.params: %s must be a number, is %s"):format(name, tostring(value)), 0)
+    error(('transform.params: "%s" must be a number, is %s'):format(name, tostring(value)), 0)
   end
   if rule.min and value < rule.min or rule.max and value > rule.max then
     local range = (rule.min and " at least " .. rule.min or "") .. (rule.max and " at most " .. rule.max or "")
-    error(("transform.params: %s must be%s, is %s"):format(name, range, tostring(value)), 0)
+    error(('transform.params: "%s" must be%s, is %s'):format(name, range, tostring(value)), 0)
   end
 end
 

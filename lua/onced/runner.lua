@@ -12,6 +12,7 @@ local params = require "onced.params"
 local record = require "onced.record"
 local sandbox = require "onced.sandbox"
 local log = require "onced.log"
+local suggest = require "onced.suggest"
 local traces = require "onced.traces"
 local uuid = require "onced.uuid"
 
@@ -67,6 +68,7 @@ local function failed(thrown)
     message = tostring(thrown)
     kind, place, stack = border.kind_of(message), hook_place, ""
   end
+  outcome.made = false
   if kind == "memory" then collectgarbage() end
   return C.onced_record_failed(turn, kind, place, stack, message, #message) ~= 0
 end
@@ -81,8 +83,18 @@ local function send_list(list)
   for i = 1, count do returned(list[i]) end
 end
 
+-- A hook has made a mark, which counts only when it is what the hook returns.
+local function check_mark(result)
+  local made, returns = outcome.made, getmetatable(result)
+  outcome.made = false
+  if returns == "drop" or returns == "reject" then return end
+  border.raise("error", ('onced.%s must be returned, "%s" has no effect: return onced.%s(reason)'):format(
+    getmetatable(made), made.reason:sub(1, 100), getmetatable(made)))
+end
+
 -- What a hook returned. True: the pipeline halts.
 local function settle(result, more)
+  if outcome.made then check_mark(result) end
   if more ~= nil then border.raise("error", "a hook returns one thing: several records go into a list") end
   if istype(View, result) then
     returned(result)
@@ -157,6 +169,7 @@ end
 
 local function take_back(first, last)
   C.onced_take_back(turn)
+  outcome.made = false
   document.forget(first, last)
   uuid.forget(first, last)
 end
@@ -183,6 +196,7 @@ end
 
 -- One slice: the turn's records [first, last). Called by C; turn.current tells how far it came.
 function runner.run()
+  outcome.made = false -- one may have been made when the script was loaded
   if process then
     run_each(turn.first, turn.last)
   else
@@ -204,6 +218,36 @@ local function call(what, ...)
   return nil, result, message
 end
 
+-- script:line of a function of the user's.
+local function place_of(hook)
+  local info = getinfo(hook, "S")
+  return user:owns(info.source) and ("%s:%d"):format(info.source:sub(2), info.linedefined) or host.script_name
+end
+
+-- For names that are short and have many neighbours (init, unit, close, clone): the same letters, in any order and case.
+local function letters(name)
+  local list = {}
+  for letter in name:lower():gmatch "[^_-]" do list[#list + 1] = letter end
+  table.sort(list)
+  return table.concat(list)
+end
+
+-- What was meant for a hook would never run. Nil: nothing is.
+local function misspelt(module)
+  local wanted = { init = "function", close = "function", params = "table" }
+  local names = module.process == nil and module.process_batch == nil and { "process", "process_batch" } or {}
+  for name, value in pairs(module) do
+    if type(name) == "string" then
+      local hint = type(value) == "function" and suggest(name, names):match "^; did.*"
+      for hook, kind in pairs(wanted) do
+        if module[hook] == nil and type(value) == kind and letters(name) == letters(hook) then hint = suggest(hook, { hook }) end
+      end
+      if hint then return ('unknown hook "%s"%s'):format(name, hint), type(value) == "function" and place_of(value) or nil end
+    end
+  end
+end
+
+-- Nil with an error's text and, where it has one, its place.
 local function hooks_of(module)
   if type(module) == "function" then return { process = module } end
   if type(module) ~= "table" then
@@ -212,6 +256,8 @@ local function hooks_of(module)
   for _, name in ipairs { "process", "process_batch", "init", "close" } do
     if module[name] ~= nil and type(module[name]) ~= "function" then return nil, name .. " must be a function" end
   end
+  local unknown, place = misspelt(module)
+  if unknown then return nil, unknown, place end
   if (module.process == nil) == (module.process_batch == nil) then
     return nil, module.process and "process and process_batch can't both be there" or "there is no hook process or process_batch"
   end
@@ -254,12 +300,11 @@ function runner.load()
   traces.open(function(source) return user:owns(source) end)
   local failure, module = call(code, host.script_name)
   if failure then return failure end
-  local hooks, wrong = hooks_of(module)
-  if not hooks then return host.script_name .. ": " .. wrong end
+  local hooks, wrong, place = hooks_of(module)
+  if not hooks then return (place or host.script_name) .. ": " .. wrong end
   process, process_batch, close = hooks.process, hooks.process_batch, hooks.close
   turn.stretches = process_batch and 1 or 0
-  local info = getinfo(process or process_batch, "S")
-  if user:owns(info.source) then hook_place = ("%s:%d"):format(info.source:sub(2), info.linedefined) end
+  hook_place = place_of(process or process_batch)
   out, returned = output.open(host.outputs)
   return start(module)
 end

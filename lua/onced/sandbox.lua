@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- What user code can reach: Lua's own library without files, processes, native code and the means to look behind the daemon's back.
--- Every chunk of the script gets one environment; assigning a global that isn't there is an error.
+-- Every chunk of the script gets one environment; reading or assigning a global that isn't there is an error.
 local suggest = require "onced.suggest"
 local sandbox = {}
 
@@ -13,6 +13,14 @@ local ALLOWED = {
   ["io"] = true, ["os.execute"] = true, ["os.getenv"] = true, ["os.remove"] = true, ["os.rename"] = true, ["os.tmpname"] = true,
   ["loadlib"] = true,
 }
+
+-- Standard names that transforms don't have. Modules ask whether they are there (`if setfenv then`), so they may be read, as nil.
+local ABSENT = {}
+for _, name in ipairs {
+  "_ENV", "arg", "bit32", "debug", "dofile", "gcinfo", "getfenv", "io", "jit", "loadfile", "module", "newproxy", "package", "setfenv", "utf8",
+} do
+  ABSENT[name] = true
+end
 
 local function copy(t)
   local c = {}
@@ -146,8 +154,15 @@ local function environment(print)
   end
   return setmetatable(env, {
     __metatable = "globals",
+    __index = function(_, name)
+      if ABSENT[name] then return nil end
+      local names = {}
+      for known in pairs(env) do names[#names + 1] = known end
+      local hint = suggest(name, names):match "^; did you mean.*" or ": declare it with local"
+      error(("reading the global '%s', which isn't there%s"):format(tostring(name), hint), 2)
+    end,
     __newindex = function(_, name)
-      error(("assigning the global '%s': declare it with local"):format(tostring(name)), 0)
+      error(("assigning the global '%s': declare it with local"):format(tostring(name)), 2) -- with the line: it may come through a require
     end,
   })
 end

@@ -24,6 +24,6 @@ return function(name, names)
     local d = distance(name:lower(), candidate:lower())
     if not least or d < least then best, least = candidate, d end
   end
-  if best and least <= (#name > 3 and 2 or 1) then return ('; did you mean "%s"?'):format(best) end
+  if best and least <= (#name > 4 and 2 or 1) then return ('; did you mean "%s"?'):format(best) end
   return #names > 0 and " (there is " .. table.concat(names, ", ") .. ")" or ""
 end

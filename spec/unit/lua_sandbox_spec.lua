@@ -17,7 +17,7 @@ end
 
 describe("the sandbox", function()
   it("has Lua's library, without files, processes and the way behind it", function()
-    for _, name in ipairs { "io", "ffi", "debug", "jit", "package", "dofile", "loadfile", "getfenv", "setfenv", "newproxy", "module", "os.execute",
+    for _, name in ipairs { "io", "debug", "jit", "package", "dofile", "loadfile", "getfenv", "setfenv", "newproxy", "module", "os.execute",
       "os.exit", "os.getenv", "os.remove", "os.tmpname", "string.dump" } do
       assert.equal("nil", value_of(name), name)
     end
@@ -44,6 +44,23 @@ describe("the sandbox", function()
     local _, halt = driver.run("return function(rec)\n total = 1\n return rec end", { { value = "" } })
     assert.truthy(halt:find("^orders.lua:2: assigning the global 'total'"))
     assert.equal("orders.lua:1: assigning the global 'f': declare it with local", load_error "function f() end return print")
+  end)
+
+  it("names the line that reads one", function()
+    assert.equal("orders.lua:2: reading the global 'rate', which isn't there: declare it with local", load_error "local x\nx = rate return print")
+    assert.equal("orders.lua:1: reading the global 'tostrng', which isn't there; did you mean \"tostring\"?",
+      load_error "local s = tostrng(1) return print")
+    local _, halt = driver.run("return function(rec)\n if totl then return nil end\n return rec end", { { value = "" } })
+    assert.truthy(halt:find("^orders.lua:2: reading the global 'totl', which isn't there: declare it with local"), halt)
+    assert.truthy(load_error("return _G.rate"):find("reading the global 'rate'", 1, true))
+    assert.truthy(load_error("require 'm' return print", { files = { ["m.lua"] = "\nreturn rate" } }):find("^m.lua:2: reading the global 'rate'"))
+    assert.truthy(load_error("require 'm' return print", { files = { ["m.lua"] = "\nrate = 1" } }):find("^m.lua:2: assigning the global 'rate'"))
+  end)
+
+  it("lets a script ask for a global, and modules for the names of other Luas", function()
+    assert.equal("nil", value_of "rawget(_G, 'rate')")
+    assert.equal("7", value_of "rawset(_G, 'rate', 7) and rate")
+    assert.equal("true", value_of "not setfenv and not utf8 and not (jit and jit.status()) and unpack ~= nil")
   end)
 
   it("lets a script spoil only its own copies", function()
@@ -121,9 +138,9 @@ describe("params", function()
   it("are checked by type, range and need", function()
     local rate = "{ rate = { type = 'number', min = 0, max = 1, required = true } }"
     assert.is_nil(with(rate, '{"rate": 0.5}'))
-    assert.equal("orders.lua: transform.params: rate is required by the script", with(rate, "{}"))
-    assert.equal("orders.lua: transform.params: rate must be a number, is x", with(rate, '{"rate": "x"}'))
-    assert.equal("orders.lua: transform.params: rate must be at least 0 at most 1, is 2", with(rate, '{"rate": 2}'))
+    assert.equal("orders.lua: transform.params: \"rate\" is required by the script", with(rate, "{}"))
+    assert.equal("orders.lua: transform.params: \"rate\" must be a number, is x", with(rate, '{"rate": "x"}'))
+    assert.equal("orders.lua: transform.params: \"rate\" must be at least 0 at most 1, is 2", with(rate, '{"rate": 2}'))
     assert.equal('orders.lua: transform.params: the script knows no "rat"; did you mean "rate"?', with(rate, '{"rat": 1}'))
     assert.truthy(with("{ n = { type = 'integer' } }", '{"n": 1.5}'):find("must be a integer", 1, true))
     assert.truthy(with("{ n = { type = 'list' } }", '{"n": {"a": 1}}'):find("must be a list", 1, true))

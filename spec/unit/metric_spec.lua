@@ -34,6 +34,36 @@ describe("reasons", function()
     assert.same({ all = 3 }, tally.counts.dropped)
   end)
 
+  it("count only what is returned: else the record would be passed on in silence", function()
+    local halt = halt_of 'if rec.value == "1" then onced.drop "empty" end'
+    assert.truthy(halt:find('orders.lua:2: onced.drop must be returned, "empty" has no effect: return onced.drop(reason)', 1, true), halt)
+    halt = halt_of 'onced.reject "no total"'
+    assert.truthy(halt:find('onced.reject must be returned, "no total" has no effect', 1, true), halt)
+    local _, batch = driver.run(ONCED .. "return { process_batch = function(recs) onced.drop 'all' return recs end }", { { value = "1" } })
+    assert.truthy(batch:find('onced.drop must be returned, "all" has no effect', 1, true), batch)
+  end)
+
+  it("may be made before they are returned, or by a record that fails", function()
+    local found, halt, tally = driver.run(ONCED .. [[
+      local empty = onced.drop "empty"
+      return function(rec)
+        if rec.value == "1" then return empty end
+        local no = onced.reject "no"
+        if rec.value == "2" then error(no.reason) end
+        if rec.value == "3" then return onced.drop "three" end
+        return no
+      end]], { { value = "1" }, { value = "2" }, { value = "3" }, { value = "4" } }, { on_error = "skip", on_reject = "skip" })
+    assert.is_nil(halt)
+    assert.same({}, found)
+    assert.same({ dropped = { empty = 1, three = 1 }, rejected = { no = 1 }, counted = {} }, tally.counts)
+    found, halt = driver.run(ONCED .. [[
+      return function(rec)
+        if rec.value == "1" then onced.drop "x" error "no" end
+        return rec
+      end]], { { value = "1" }, { value = "2" } }, { on_error = "skip" })
+    assert.same({ "2" }, { found[1].value, halt })
+  end)
+
   it("beyond fifty are counted as other", function()
     local records = {}
     for i = 1, 200 do records[i] = { value = tostring(i) } end

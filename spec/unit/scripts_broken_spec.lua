@@ -24,7 +24,12 @@ local SCRIPTS = {
    { "return { process = print, init = 1 }\n", 0, "init must be a function" },
    { "return { process = print, process_batch = print }\n", 0, "process and process_batch can't both be there" },
    { "local M = {}\ncount = 0\nreturn M\n", 2, "assigning the global 'count': declare it with local" },
-   { "\nlocal s = tostrng(1)\n" .. PASS, 2, "attempt to call global 'tostrng' (a nil value)" },
+   { "\nlocal s = tostrng(1)\n" .. PASS, 2, "reading the global 'tostrng', which isn't there; did you mean \"tostring\"?" },
+   { "local M = {}\nM.tax = rate\nfunction M.process(rec) return rec end\nreturn M\n", 2, "reading the global 'rate', which isn't there" },
+   { "local M = {}\n\nfunction M.process_bach(recs) return recs end\nreturn M\n", 3, 'unknown hook "process_bach"; did you mean "process_batch"?' },
+   { "return {\n  process = print,\n  Init = function() end,\n}\n", 3, 'unknown hook "Init"; did you mean "init"?' },
+   { "return { process = print,\nclsoe = function() end }\n", 2, 'unknown hook "clsoe"; did you mean "close"?' },
+   { "return { process = print, Params = {} }\n", 0, 'unknown hook "Params"; did you mean "params"?' },
    { "local onced = require \"onced\"\nonced.jsn.encode {}\n" .. PASS, 2, "attempt to index field 'jsn' (a nil value)" },
    { "local t\nlocal x = t.field\n" .. PASS, 2, "attempt to index local 't' (a nil value)" },
    { "\n\nerror \"no such luck\"\n", 3, "no such luck" },
@@ -50,7 +55,7 @@ local SCRIPTS = {
    { "return { process = print, params = { rate = \"number\" } }\n", 0, 'the script\'s params.rate must be a table such as {type = "number"}' },
    { "return { process = print, params = { rate = { type = \"float\" } } }\n", 0, 'the script\'s params.rate: unknown type "float"' },
    { "return { process = print, params = { rate = { type = \"number\", minimum = 1 } } }\n", 0, 'the script\'s params.rate: unknown "minimum"' },
-   { "return { process = print, params = { rate = { type = \"number\", required = true } } }\n", 0, "rate is required by the script" },
+   { "return { process = print, params = { rate = { type = \"number\", required = true } } }\n", 0, '"rate" is required by the script' },
    { "local onced = require \"onced\"\nonced.metric.counter(1)\n" .. PASS, 2, "onced.metric.counter: \"1\" can't be a name" },
 }
 

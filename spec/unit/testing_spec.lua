@@ -197,7 +197,7 @@ describe("onced.testing", function()
       assert.equal('{"list":["a","b"],"rate":0.5}', load(PARAMS, { transform = transform }):run { {} }.sent.default[1].value)
       local p = load(PARAMS, { transform = transform, params = { rate = 0.25, list = onced.json.array {} } })
       assert.equal('{"list":[],"rate":0.25}', p:run { {} }.sent.default[1].value)
-      assert.matches("rate must be at most 1", message(function() load(PARAMS, { transform = transform, params = { rate = 2 } }) end))
+      assert.matches('"rate" must be at most 1', message(function() load(PARAMS, { transform = transform, params = { rate = 2 } }) end))
       assert.matches('knows no "rat/e~"', message(function() load(PARAMS, { transform = transform, params = { ["rat/e~"] = 2 } }) end), 1, true)
    end)
 
