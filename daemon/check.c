@@ -128,6 +128,19 @@ static const struct config_property *property_named(const struct config_pipeline
     return NULL;
 }
 
+// Where the pipeline's file has the param that the Lua half complains about, by the name it quotes; NULL: it doesn't.
+static const struct config_param *param_named(const struct config_pipeline *pipeline, const char *text)
+{
+    const char *name = strstr(text, ": transform.params: ");
+    const struct config_param *param = pipeline->transform.params;
+    if (!name || !(name = strchr(name, '"')))
+        return NULL;
+    for (size_t size = strcspn(++name, "\""); param->name; param++)
+        if (strlen(param->name) == size && strncmp(param->name, name, size) == 0)
+            break;
+    return param;
+}
+
 // The text of a file, for the excerpt; its memory is the caller's. NULL: it can't be read, the error then goes without.
 static char *source_add(struct report *report, const char *file)
 {
@@ -146,6 +159,7 @@ static void judgement_print(const struct config_pipeline *pipeline, const char *
     struct report *report = report_new((enum report_format)format, out);
     struct report_place place = {.file = pipeline->file};
     const struct config_property *property = property_named(pipeline, text);
+    const struct config_param *param = param_named(pipeline, text);
     const char *script = pipeline->transform.script, *name = strrchr(script, '/') ? strrchr(script, '/') + 1 : script;
     size_t size = strncmp(text, script, strlen(script)) == 0 ? strlen(script) : strlen(name); // Lua's messages name the file alone
     if ((strncmp(text, script, size) == 0 || strncmp(text, name, size) == 0) && text[size] == ':') {
@@ -154,6 +168,8 @@ static void judgement_print(const struct config_pipeline *pipeline, const char *
         int has_line = line > 0 && *end == ':';
         place = (struct report_place){.file = script, .line = has_line ? (int)line : 0, .width = 1};
         text = (has_line ? end : text + size) + 1;
+        if (param)
+            place = (struct report_place){pipeline->file, param->line, param->column, param->name ? (int)strlen(param->name) : 1};
     } else if (property) {
         place = (struct report_place){property->file, property->line, property->column, (int)strlen(property->name)};
     }

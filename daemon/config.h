@@ -25,6 +25,11 @@ struct config_cluster {
     const char *brokers_from;                          // what set them instead of the service file: "--brokers"; NULL: nothing
 };
 
+struct config_param {
+    const char *name; // NULL ends the list, and is where one that is missing should be
+    int line, column;
+};
+
 enum config_start { START_EARLIEST, START_LATEST, START_TIME };
 enum config_policy { POLICY_STOP, POLICY_SKIP, POLICY_DLQ };
 
@@ -66,16 +71,18 @@ struct config_pipeline {
         int gap_continue; // on_gap: continue
     } input;
     struct {
-        const char *script;      // path, resolved
-        const char *params_json; // the params mapping as JSON text ("{}" when none)
-        const char *allow_json;  // list of names as JSON
-        const char *data_json;   // the files of `data` as one JSON object, checked; data_size bytes
+        const char *script;                // path, resolved
+        const char *params_json;           // the params mapping as JSON text ("{}" when none)
+        const struct config_param *params; // where each was written, in the pipeline's file; for check
+        const char *allow_json;            // list of names as JSON
+        const char *data_json;             // the files of `data` as one JSON object, checked; data_size bytes
         int64_t data_size;
         int64_t memory_bytes, record_time_ms, outputs_per_record;
         const char **lua_path; // directories where require() looks after the script's own
         int lua_path_count;
         const char *texts; // its files as they were validated (texts.h); texts_size 0: as they are now
         size_t texts_size;
+        uint64_t edition; // of the script, grows with each that a worker is given
     } transform;
     struct config_output *outputs; // as declared; `default` is found by name
     int output_count;

@@ -171,6 +171,19 @@ static void input_build(struct pipeline_draft *p)
     pipeline->input.gap_continue = (int)value_at(p, "input.on_gap").integer;
 }
 
+static const struct config_param *params_places(const struct pipeline_draft *p, const struct yaml_node *params)
+{
+    int count = params && params->kind == YAML_MAP ? params->count : 0;
+    struct config_param *places = pool_take(p->draft->pool, sizeof *places * ((size_t)count + 1));
+    for (int i = 0; i < count; i++) {
+        const struct yaml_node *key = params->items[2 * i];
+        places[i] = (struct config_param){key->text, key->place.line, key->place.column};
+    }
+    struct report_place whole = place_of(p, params ? params : at(p, "transform"));
+    places[count] = (struct config_param){NULL, whole.line, whole.column};
+    return places;
+}
+
 static void transform_build(struct pipeline_draft *p)
 {
     struct config_pipeline *pipeline = &p->pipeline;
@@ -184,6 +197,7 @@ static void transform_build(struct pipeline_draft *p)
     else if (name && (!S_ISREG(status.st_mode) || access(pipeline->transform.script, R_OK)))
         report_error(p->draft->report, script->place, NULL, "the script %s can't be read: it is no file, or not ours to read",
                      pipeline->transform.script);
+    pipeline->transform.params = params_places(p, params);
     pipeline->transform.params_json = params && params->kind == YAML_MAP ? params_json(p->draft, params) : "{}";
     pipeline->transform.allow_json = allow && allow->kind == YAML_LIST ? params_json(p->draft, allow) : "[]";
     pipeline->transform.data_json = config_data(p->draft, p->file->name, at(p, "transform.data"), &pipeline->transform.data_size);

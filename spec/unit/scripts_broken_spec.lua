@@ -55,7 +55,6 @@ local SCRIPTS = {
    { "return { process = print, params = { rate = \"number\" } }\n", 0, 'the script\'s params.rate must be a table such as {type = "number"}' },
    { "return { process = print, params = { rate = { type = \"float\" } } }\n", 0, 'the script\'s params.rate: unknown type "float"' },
    { "return { process = print, params = { rate = { type = \"number\", minimum = 1 } } }\n", 0, 'the script\'s params.rate: unknown "minimum"' },
-   { "return { process = print, params = { rate = { type = \"number\", required = true } } }\n", 0, '"rate" is required by the script' },
    { "local onced = require \"onced\"\nonced.metric.counter(1)\n" .. PASS, 2, "onced.metric.counter: \"1\" can't be a name" },
 }
 
@@ -75,6 +74,29 @@ describe("broken scripts", function()
          assert.is_truthy(found[1].message:find(message, 1, true), found[1].message)
          local name = path:gsub("broken.yaml", "good.lua")
          assert.equal(line > 0 and ("%s:%d"):format(name, line) or name, found[1].place)
+      end)
+   end
+
+   -- The script, what `params` says, where in the file it is marked, and how.
+   local PARAMS = {
+      { "{ rate = { type = 'number', required = true } }", "", "2:12", '"rate" is required by the script', "^" },
+      { "{ rate = { required = true } }", "{region: eu}", "2:40", 'the script knows no "region"', "^~~~~~" },
+      { "{ rate = { required = true }, region = {} }", "{region: eu}", "2:39", '"rate" is required by the script', "^" },
+      { "{ rate = { type = 'number' }, rates = {} }", "{rates: 1, rate: x}", "2:50", '"rate" must be a number, is x', "^~~~" },
+      { "{ rate = { max = 1 } }", '{"rate": 2}', "2:40", '"rate" must be at most 1, is 2', "^~~~" },
+   }
+   for _, case in ipairs(PARAMS) do
+      it("with params that they don't take have those named in the pipeline's file: " .. case[4], function()
+         local transform = "transform: {script: good.lua" .. (case[2] ~= "" and ", params: " .. case[2] or "") .. "}\n"
+         local path = driver.pipeline("", "params.yaml",
+            "version: 1\n" .. transform .. "input: {topics: [orders]}\noutputs: {default: {topic: out}}\n")
+         driver.write { ["good.lua"] = "return { process = print, params = " .. case[1] .. " }\n" }
+         local code, out, err = driver.onced("check " .. path)
+         local found = driver.parse(out .. err)
+         assert.equal(78, code, out .. err)
+         assert.equal(path .. ":" .. case[3], found[1].place)
+         assert.is_truthy(found[1].message:find(case[4], 1, true), found[1].message)
+         assert.equal(case[5], (found[1].marker:match "^ *(.-)$"))
       end)
    end
 end)
