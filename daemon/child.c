@@ -17,7 +17,9 @@
 #include "log.h"
 
 #ifndef VMSTAT // specs have their own
-#define VMSTAT "/proc/vmstat"
+#define VMSTAT  "/proc/vmstat"
+#define CGROUP  "/proc/self/cgroup"
+#define CGROUPS "/sys/fs/cgroup"
 #endif
 enum { LOCK_RETRY_MS = 50, LOCK_TELL_SECONDS = 60 };
 
@@ -79,12 +81,29 @@ int child_lock(struct child *child, int64_t now)
     return 0;
 }
 
-// How many processes the kernel has ended for want of memory; where that can't be read, none.
+// memory.events of the own cgroup (version 2), where workers are, too. NULL: it isn't there.
+static FILE *cgroup_events(void)
+{
+    char line[2048], path[4096];
+    FILE *file = fopen(CGROUP, "re"), *events = NULL;
+    while (file && fgets(line, sizeof line, file)) {
+        line[strcspn(line, "\n")] = '\0';
+        snprintf(path, sizeof path, "%s%s/memory.events", CGROUPS, line + 3);
+        if (strncmp(line, "0::", 3) == 0)
+            events = fopen(path, "re");
+    }
+    if (file)
+        fclose(file);
+    return events;
+}
+
+// How many processes the kernel has ended for want of memory: in the cgroup, else on the machine; where that can't be read, none.
 static uint64_t oom_kills(void)
 {
     char line[128];
     uint64_t kills = 0;
-    FILE *file = fopen(VMSTAT, "re");
+    FILE *file = cgroup_events();
+    file = file ? file : fopen(VMSTAT, "re");
     while (file && fgets(line, sizeof line, file))
         if (strncmp(line, "oom_kill ", 9) == 0)
             kills = strtoull(line + 9, NULL, 10);
@@ -147,6 +166,19 @@ int child_start(struct child *child, int64_t now)
     child->killed = child->overtime = 0;
     child->sighting = (struct sighting){.sequence = 0};
     return 0;
+}
+
+int child_is_settled(const struct child *child)
+{
+    return atomic_load(&child->args.stats->recipe_taken) == atomic_load(&child->args.stats->recipe);
+}
+
+void child_renew(struct child *child)
+{
+    child->backoff = (struct backoff){.next_ms = 0};
+    child->load_crashes = 0;
+    if (!child->fenced_ms || child->fenced_ms < child->started_ms) // else it waits for the other's sake
+        child->due_ms = 0;
 }
 
 void child_signal(const struct child *child, int number)
@@ -215,7 +247,8 @@ int child_judge(struct child *child, int status)
         return 0;
     int deaths = suspects_add(&child->args.stats->suspects, note.topic, note.partition, note.first, note.last, cause);
     log_error("%s: died%s: %s", child->name, stats_doing(child->args.stats, doing, sizeof doing),
-              deaths == 0               ? "these records are run one by one now"
+              !child_is_settled(child)  ? "the next script begins there"
+              : deaths == 0             ? "these records are run one by one now"
               : deaths < SUSPECT_DEATHS ? "once more, and errors.on_error decides about that record"
                                         : "errors.on_error decides about that record");
     return 1;
@@ -226,7 +259,7 @@ int child_judge_load(struct child *child, int status)
     enum death cause;
     if (atomic_load(&child->args.stats->state) != WORKER_NEW)
         child->load_crashes = 0;
-    else if (judged(child, status, &cause) && cause == DEATH_CRASH)
+    else if (child_is_settled(child) && judged(child, status, &cause) && cause == DEATH_CRASH)
         return ++child->load_crashes;
     return 0;
 }

@@ -7,6 +7,8 @@
 #include "backoff.h"
 #include "worker.h"
 
+enum { CHILD_COUNTERS = 8 };
+
 struct child {
     struct worker_args args; // its stats page outlives every process
     char name[160];          // "orders#0"
@@ -22,12 +24,14 @@ struct child {
     int killed;             // by the master, which has said why
     int overtime;           // it was for transform.limits.record_time
     int load_crashes;       // since the script and its init were last through
-    uint64_t oom_kills;     // of the machine, when the process began
+    int64_t record_time_ms; // transform.limits.record_time of what it runs with
+    uint64_t oom_kills;     // of the cgroup or the machine, when the process began
     struct sighting {       // of what is in the script's hands
         uint64_t sequence;  // of the note
         int64_t offset, ms; // seen first
     } sighting;
     uint64_t restarts, stalls;
+    uint64_t told[CHILD_COUNTERS]; // of what it has committed, at the last report
 };
 
 // Makes the page and opens the lock file in `directory`. OK, or HALT with *e.
@@ -38,6 +42,8 @@ void child_release(struct child *child); // the lock: nothing will be started un
 int child_lock(struct child *child, int64_t now);
 // Forks. 0, or -1 with errno: no process could be had.
 int child_start(struct child *child, int64_t now);
+int child_is_settled(const struct child *child); // it runs with what it shall run with
+void child_renew(struct child *child);           // it shall run with something else: what became of the script before is no matter
 void child_signal(const struct child *child, int signal);
 // How long the quieter of the worker's two threads hasn't given a sign of life, in ms; not counting before `since`, when the master
 // itself may have been frozen. *thread names it. 0 without a process.

@@ -101,6 +101,7 @@ enum verdict crew_prepare(struct crew *crew, struct crew_plan *plan, const char 
 
 void crew_take(struct crew *crew, struct crew_plan *plan)
 {
+    int renewed = crew->place && crew->place != plan->place;
     crew->config = plan->config;
     crew->pipeline = plan->pipeline;
     crew->place = plan->place;
@@ -112,6 +113,8 @@ void crew_take(struct crew *crew, struct crew_plan *plan)
         args->config = plan->config;
         args->pipeline = plan->pipeline;
         atomic_store_explicit(&args->stats->recipe, crew->place, memory_order_release);
+        if (renewed)
+            child_renew(&crew->children[i]);
     }
 }
 
@@ -129,7 +132,7 @@ void crew_shrink(struct crew *crew, int count, struct crew *rest, int64_t now)
 int crew_settled(const struct crew *crew)
 {
     for (int i = 0; i < crew->count; i++)
-        if (atomic_load(&crew->children[i].args.stats->recipe_taken) != crew->place)
+        if (!child_is_settled(&crew->children[i]))
             return 0;
     return 1;
 }
@@ -307,11 +310,14 @@ int crew_fresh(const struct crew *crew, int64_t now, int64_t since)
     return 1;
 }
 
-// A script that never ends can't be interrupted, only killed: LuaJIT's hooks don't fire in compiled code.
+// A script that never ends can't be interrupted, only killed: LuaJIT's hooks don't fire in compiled code. The limit is that of the recipe
+// which the worker runs with, until it has taken over the next one.
 static void child_overtime(const struct crew *crew, struct child *child, int64_t now, int64_t since)
 {
     char doing[400];
-    int64_t limit = crew->pipeline->transform.record_time_ms, dwelling = child_dwelling(child, now, since);
+    if (child_is_settled(child))
+        child->record_time_ms = crew->pipeline->transform.record_time_ms;
+    int64_t limit = child->record_time_ms, dwelling = child_dwelling(child, now, since);
     if (!limit || dwelling <= limit)
         return;
     log_error("%s: transform.limits.record_time (%lld ms) is over%s; killing pid %ld", child->name, (long long)limit,
@@ -349,10 +355,12 @@ static void child_watch(struct crew *crew, struct child *child, int64_t now, int
     child_kill(child);
 }
 
-static void child_begin(struct child *child, int64_t now)
+static void child_begin(struct crew *crew, struct child *child, int64_t now)
 {
     if (child->due_ms > now || !child_lock(child, now))
         return;
+    stats_series_leave(child->args.stats, crew->place); // what only scripts before have used: no process runs them any more
+    crew_collect(crew, child);
     if (child_start(child, now) < 0) {
         int error = errno;
         child->due_ms = now + 100 + backoff_wait(&child->backoff, 0);
@@ -383,8 +391,10 @@ void crew_tick(struct crew *crew, int64_t now, int64_t since)
         if (child->pid) {
             crew_notice_fencing(crew, child, now);
             child_watch(crew, child, now, since);
+            if (!child_is_settled(child)) // it may wait for that
+                crew_collect(crew, child);
         } else if (crew->state == CREW_RUNNING) {
-            child_begin(child, now);
+            child_begin(crew, child, now);
         }
     }
     if (crew->state != CREW_RUNNING && now >= crew->deadline_ms)

@@ -13,12 +13,10 @@ enum crew_state {
     CREW_HALTED,   // a human is needed; exit_code and reason say why
 };
 
-enum { CREW_COUNTERS = 8 };
-
 struct crew_series {
     enum series_kind kind;
     char text[sizeof((struct stats_series *)0)->text];
-    double told, sum;
+    double untold;
 };
 
 // What a pipeline shall be. The bytes belong to the plan until the crew takes them.
@@ -38,12 +36,11 @@ struct crew {
     struct child *children;
     int count;
     enum crew_state state;
-    int exit_code;                // EX_DATAERR, EX_SOFTWARE, EX_CONFIG: halted; EX_TEMPFAIL: the stop cost an open batch; else EX_OK
-    char reason[300];             // of the halt
-    int64_t deadline_ms;          // of stopping and halting: what lives longer is killed
-    int64_t looked_ms;            // of the latest tick
-    uint64_t told[CREW_COUNTERS]; // at the last report, as are
-    struct crew_series *series;   // the workers' series, summed up
+    int exit_code;              // EX_DATAERR, EX_SOFTWARE, EX_CONFIG: halted; EX_TEMPFAIL: the stop cost an open batch; else EX_OK
+    char reason[300];           // of the halt
+    int64_t deadline_ms;        // of stopping and halting: what lives longer is killed
+    int64_t looked_ms;          // of the latest tick
+    struct crew_series *series; // what the workers have counted in theirs since the last report
     int series_count;
 };
 
@@ -67,5 +64,8 @@ int crew_alive(const struct crew *crew);                             // processe
 int crew_ready(const struct crew *crew);                             // workers that are initialised and in their group
 int crew_fresh(const struct crew *crew, int64_t now, int64_t since); // no process is silent beyond the stall limit
 int64_t crew_due(const struct crew *crew, int64_t otherwise);        // when crew_tick has something to do, at most `otherwise`
-void crew_report(struct crew *crew); // crew_report.c: logs what was committed since the last time, if anything
+// crew_report.c:
+void crew_report(struct crew *crew); // logs what was committed since the last time, if anything
+// Takes what the worker has counted in its series for the next report, and those that its script has left back.
+void crew_collect(struct crew *crew, const struct child *child);
 int crew_status(const struct crew *crew, char *text, size_t size); // "orders: running 2/2"; as snprintf

@@ -6,12 +6,20 @@
 #include "clock.h"
 #include "log.h"
 
+static struct recipe *recipe_at(const struct exchange *x, uint64_t place)
+{
+    struct recipe *recipe = recipe_read(recipe_take(x->shelf, place), x->config, x->pipeline);
+    recipe->pipeline.transform.edition = place;
+    return recipe;
+}
+
 enum verdict exchange_init(struct exchange *x, const struct config *config, const struct config_pipeline *pipeline, int number, int shelf,
                            struct stats *stats, struct err *e)
 {
     uint64_t place = atomic_load(&stats->recipe);
     *x = (struct exchange){.config = config, .pipeline = pipeline, .stats = stats, .number = number, .shelf = shelf};
-    x->recipe = recipe_read(recipe_take(shelf, place), config, pipeline);
+    x->recipe = recipe_at(x, place);
+    stats_series_leave(stats, place); // of the life before, if this is a newer script's
     x->transform = transform_new(&x->recipe->pipeline, number, stats, e);
     atomic_store(&stats->recipe_taken, place);
     return x->transform ? OK : e->verdict;
@@ -31,11 +39,11 @@ int exchange_is_due(struct exchange *x)
         x->made = x->made || pthread_tryjoin_np(x->maker, NULL) == 0;
         return x->due = x->made || clock_ms() - x->began_ms > WORKER_LOAD_MS;
     }
-    if (place == atomic_load_explicit(&x->stats->recipe_taken, memory_order_relaxed))
+    if (place == atomic_load_explicit(&x->stats->recipe_taken, memory_order_relaxed) || stats_series_left(x->stats))
         return 0;
     x->next_place = place;
     x->began_ms = clock_ms();
-    x->next_recipe = recipe_read(recipe_take(x->shelf, place), x->config, x->pipeline);
+    x->next_recipe = recipe_at(x, place);
     must(pthread_create(&x->maker, NULL, transform_make, x) == 0);
     return 0;
 }
@@ -48,6 +56,7 @@ enum verdict exchange_take(struct exchange *x, struct err *e)
     if (!x->next)
         return *e = x->failure, HALT;
     transform_free(&x->transform);
+    stats_series_leave(x->stats, x->next_place);
     recipe_free(&x->recipe);
     x->recipe = x->next_recipe;
     x->transform = x->next;

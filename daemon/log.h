@@ -13,6 +13,11 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 // True at most once in `seconds` for each *last (monotonic ms, 0 at first): keeps a repeated message from flooding.
 int log_due(long long *last, int seconds);
 
+static inline const char *plural(long long count) // "%d partition%s"
+{
+    return count == 1 ? "" : "s";
+}
+
 #define log_error(...)   log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_line(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_notice(...)  log_line(LOG_LEVEL_NOTICE, __VA_ARGS__)

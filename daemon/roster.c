@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lock.h"
+#include "log.h"
 
 static void crew_leaves(struct roster *r, const struct crew *crew)
 {
@@ -65,7 +66,8 @@ static void change_tell(FILE *told, const struct crew *before, const struct crew
         if (!recipe_equal(&kept->recipe, &plan->recipe))
             fprintf(told, "%s: taken over in place\n", name);
         if (kept->pipeline->workers != plan->pipeline->workers)
-            fprintf(told, "%s: %d workers instead of %d\n", name, plan->pipeline->workers, kept->pipeline->workers);
+            fprintf(told, "%s: %d worker%s instead of %d\n", name, plan->pipeline->workers, plural(plan->pipeline->workers),
+                    kept->pipeline->workers);
     }
 }
 

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "err.h"
+
 _Static_assert(offsetof(struct stats, series) <= 4096, "a page for each worker, and the table of series");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "a lock inside shared memory would die with its holder");
 
@@ -50,48 +52,94 @@ const char *stats_doing(const struct stats *stats, char *text, size_t size)
     return text;
 }
 
-static int series_find(const struct stats *stats, int count, enum series_kind kind, const char *text, int *of_kind)
+static int series_state(const struct stats *stats, int series)
 {
-    *of_kind = 0;
+    return atomic_load_explicit(&stats->series[series].state, memory_order_acquire);
+}
+
+static int series_find(const struct stats *stats, enum series_kind kind, const char *text)
+{
+    int count = atomic_load_explicit(&stats->series_count, memory_order_relaxed);
     for (int i = 0; i < count; i++)
-        if (stats->series[i].kind == (int)kind) {
-            if (strcmp(stats->series[i].text, text) == 0)
-                return i;
-            ++*of_kind;
-        }
+        if (series_state(stats, i) == SERIES_USED && stats->series[i].kind == (int)kind && strcmp(stats->series[i].text, text) == 0)
+            return i;
     return -1;
 }
 
-static int series_make(struct stats *stats, enum series_kind kind, const char *text, int64_t size)
+static int series_used(const struct stats *stats, uint64_t edition, enum series_kind kind)
+{
+    int count = atomic_load_explicit(&stats->series_count, memory_order_relaxed), used = 0;
+    for (int i = 0; i < count; i++)
+        used += series_state(stats, i) == SERIES_USED && stats->series[i].kind == (int)kind && stats->series[i].edition == edition;
+    return used;
+}
+
+static int series_new(struct stats *stats, enum series_kind kind, const char *text)
+{
+    int count = atomic_load_explicit(&stats->series_count, memory_order_relaxed), at = 0;
+    while (at < count && series_state(stats, at) != SERIES_FREE)
+        at++;
+    must(at < SERIES_MOST);
+    struct stats_series *series = &stats->series[at];
+    series->kind = (int)kind;
+    series->edition = 0;
+    series->taken = 0;
+    strcpy(series->text, text);
+    atomic_store_explicit(&series->value, 0, memory_order_relaxed);
+    atomic_store_explicit(&series->state, SERIES_USED, memory_order_release);
+    if (at == count)
+        atomic_store_explicit(&stats->series_count, count + 1, memory_order_release);
+    return at;
+}
+
+static int series_make(struct stats *stats, uint64_t edition, enum series_kind kind, const char *text, int64_t size)
 {
     char clean[sizeof stats->series->text];
-    int count = atomic_load_explicit(&stats->series_count, memory_order_relaxed), of_kind;
+    int most = kind == SERIES_COUNTER ? SERIES_COUNTERS : SERIES_REASONS;
     if (kind == SERIES_COUNTER && size >= (int64_t)sizeof clean)
         return -1;
     size = size < (int64_t)sizeof clean ? size : (int64_t)sizeof clean - 1;
     for (int64_t i = 0; i < size; i++)
         clean[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? ' ' : text[i];
     clean[size] = '\0';
-    int found = series_find(stats, count, kind, clean, &of_kind);
-    if (found < 0 && kind != SERIES_COUNTER && of_kind >= SERIES_REASONS) {
+    int found = series_find(stats, kind, clean);
+    if (found < 0 && series_used(stats, edition, kind) >= most) {
+        if (kind == SERIES_COUNTER)
+            return -1;
         strcpy(clean, "other");
-        found = series_find(stats, count, kind, clean, &of_kind);
+        found = series_find(stats, kind, clean);
     }
-    if (found >= 0 || of_kind >= (kind == SERIES_COUNTER ? SERIES_COUNTERS : SERIES_REASONS + 1))
-        return found;
-    stats->series[count].kind = (int)kind;
-    memcpy(stats->series[count].text, clean, sizeof clean);
-    atomic_store_explicit(&stats->series_count, count + 1, memory_order_release);
-    return count;
+    if (found < 0)
+        found = series_new(stats, kind, clean);
+    if (stats->series[found].edition < edition)
+        stats->series[found].edition = edition;
+    return found;
 }
 
-int stats_series(struct stats *stats, enum series_kind kind, const char *text, int64_t size)
+int stats_series(struct stats *stats, uint64_t edition, enum series_kind kind, const char *text, int64_t size)
 {
-    static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER; // of this process: no other writes
+    static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER; // of this process: no other makes any
     pthread_mutex_lock(&one_at_a_time);
-    int series = series_make(stats, kind, text, size);
+    int series = series_make(stats, edition, kind, text, size);
     pthread_mutex_unlock(&one_at_a_time);
     return series;
+}
+
+void stats_series_leave(struct stats *stats, uint64_t edition)
+{
+    int count = atomic_load_explicit(&stats->series_count, memory_order_relaxed);
+    for (int i = 0; i < count; i++)
+        if (series_state(stats, i) == SERIES_USED && stats->series[i].edition < edition)
+            atomic_store_explicit(&stats->series[i].state, SERIES_LEFT, memory_order_release);
+}
+
+int stats_series_left(const struct stats *stats)
+{
+    int count = atomic_load_explicit(&stats->series_count, memory_order_relaxed);
+    for (int i = 0; i < count; i++)
+        if (series_state(stats, i) == SERIES_LEFT)
+            return 1;
+    return 0;
 }
 
 const char *worker_state_name(int state)

@@ -25,15 +25,25 @@ enum worker_state {
 
 enum sink_cause { CAUSE_START, CAUSE_TAINTED, CAUSE_ABORTED, CAUSE_FENCED, CAUSE_UNKNOWN, CAUSE_COUNT };
 
-// What a script names itself is counted in series: why records were dropped and rejected, and its own counters.
+// What a script names itself is counted in series: why records were dropped and rejected, and its own counters. There is room for those of
+// two scripts: of the one that runs, and of its successor while that is loaded, or its predecessor until the master has taken those back.
 enum series_kind { SERIES_DROPPED, SERIES_REJECTED, SERIES_COUNTER, SERIES_KINDS };
-enum { SERIES_REASONS = 50, SERIES_COUNTERS = 128, SERIES_MOST = 2 * (SERIES_REASONS + 1) + SERIES_COUNTERS };
+enum { SERIES_REASONS = 50, SERIES_COUNTERS = 128, SERIES_MOST = 2 * (2 * (SERIES_REASONS + 1) + SERIES_COUNTERS) };
+
+enum series_state {
+    SERIES_FREE, // the worker's to make USED
+    SERIES_USED, // the worker's to leave
+    SERIES_LEFT, // by the script; counts no more, the master's to take back
+};
 
 enum { STATS_TOPIC = 256 }; // bytes of the note's
 
 struct stats_series {
+    _Atomic int state;
     int kind;
-    char text[244]; // the reason, or name{label="value"}; terminated, without control characters
+    uint64_t edition; // of the newest script that has used it; the worker's
+    double taken;     // of the value; the master's
+    char text[244];   // the reason, or name{label="value"}; terminated, without control characters
     _Atomic double value;
 };
 
@@ -57,9 +67,8 @@ struct stats {
     char note_topic[STATS_TOPIC];
     char reason[256];         // of WORKER_BLOCKED and WORKER_HALTED: written by back or front before the state
     struct suspects suspects; // forgotten with the script that they ended
-    // Front makes series, and so does the thread that makes its next script; back counts in them at commit. A series is there for good once
-    // series_count says so.
-    _Atomic int series_count;
+    // Front makes series, and so does the thread that makes its next script; back counts in them at commit.
+    _Atomic int series_count; // that ever were in use at the same time
     struct stats_series series[SERIES_MOST];
 };
 
@@ -69,8 +78,11 @@ static inline void stats_add(_Atomic uint64_t *counter, uint64_t n)
 }
 
 // The number of the series, made when it is new; reasons that are too many or too long to be told apart become one named "other". -1: a
-// counter that doesn't fit. Front only.
-int stats_series(struct stats *stats, enum series_kind kind, const char *text, int64_t size);
+// counter that doesn't fit. Each edition of the script, they grow, may have as many as the first. Front only.
+int stats_series(struct stats *stats, uint64_t edition, enum series_kind kind, const char *text, int64_t size);
+// Leaves what only editions before this one have used; nothing of them may be in use any more.
+void stats_series_leave(struct stats *stats, uint64_t edition);
+int stats_series_left(const struct stats *stats); // 1: some wait for the master, the next edition can't be loaded yet
 static inline void stats_count(struct stats *stats, int series, double amount)
 {
     _Atomic double *value = &stats->series[series].value;

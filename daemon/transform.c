@@ -252,14 +252,19 @@ void onced_take_back(struct onced_turn *turn)
     batch_uncount((struct batch *)turn->batch, turn->current, turn->current_last);
 }
 
+static int series_of(const struct transform *t, enum series_kind kind, const char *text, int64_t size)
+{
+    return stats_series(t->stats, t->pipeline->transform.edition, kind, text, size);
+}
+
 int32_t onced_drop_reason(struct onced_turn *turn, const char *reason, int64_t size)
 {
-    return stats_series(((struct transform *)turn)->stats, SERIES_DROPPED, reason, size);
+    return series_of((struct transform *)turn, SERIES_DROPPED, reason, size);
 }
 
 int32_t onced_counter(struct onced_turn *turn, const char *text, int64_t size)
 {
-    return stats_series(((struct transform *)turn)->stats, SERIES_COUNTER, text, size);
+    return series_of((struct transform *)turn, SERIES_COUNTER, text, size);
 }
 
 int onced_count(struct onced_turn *turn, int32_t series, double amount)
@@ -321,7 +326,7 @@ int onced_record_failed(struct onced_turn *turn, const char *kind, const char *p
     if (failure_answer(t->pipeline, batch, turn->current, &failure, t->halted))
         return 1;
     if (strcmp(kind, "reject") == 0)
-        must(batch_count(batch, turn->current, stats_series(t->stats, SERIES_REJECTED, message, message_size), 1) == 0);
+        must(batch_count(batch, turn->current, series_of(t, SERIES_REJECTED, message, message_size), 1) == 0);
     return 0;
 }
 

@@ -88,7 +88,7 @@ describe("reload", function()
       local third = pid(master, "orders.2")
       assert.same({ first, second }, { pid(master, "orders.0"), pid(master, "orders.1") })
       master:pipelines { "orders:1" }
-      assert.same({ 0, "orders: 1 workers instead of 3" }, { master:call "reload --wait" })
+      assert.same({ 0, "orders: 1 worker instead of 3" }, { master:call "reload --wait" })
       assert.same({ true, false, false }, { process.alive(first), process.alive(second), process.alive(third) })
       assert.equal(1, #master:lives "orders.0")
       stopped(master)
@@ -104,9 +104,57 @@ describe("reload", function()
       master:go()
       master:runs("orders.0", "b.lua")
       local log = master:log()
-      assert.matches("offset 42: errors.on_error decides about that record.*suspects: 0", log)
+      assert.matches("offset 42: the next script begins there.*suspects: 0", log)
       assert.not_matches("deaths=2", log, 1, true)
       stopped(master)
+   end)
+
+   it("begins anew with what has crashed, and with the waits between its starts", function()
+      local lives = { "exit:75", "exit:75", "exit:75", "exit:75", "exit:75", "exit:75", "raise:11" } -- the last one for all that follow
+      local master = driver.start({ "orders:1" }, { ["orders.0"] = lives })
+      master:logged "2 of 3 times that halt the pipeline[^\n]*\n[^\n]*restart in 6400 ms"
+      master:pipelines { "orders:1:orders:b.lua" }
+      master:signal "HUP"
+      master:logged("while loading b.lua or in its init; 1 of 3 times that halt the pipeline[^\n]*\n[^\n]*restart at once")
+   end)
+
+   it("holds a record to the limits of the script that has it in hand", function()
+      local master = started({ "orders:1:orders:here.lua:60000" }, { ["orders.0"] = { "ready note:42 await work", "ready work" } })
+      local first = pid(master, "orders.0")
+      master:pipelines { "orders:1:orders:here.lua:300" }
+      master:signal "HUP"
+      master:logged "reload: orders: taken over in place"
+      wait.sleep(1000) -- for a master that is wrong
+      assert.not_matches("record_time", master:log(), 1, true)
+      assert.equal(first, pid(master, "orders.0"))
+      master:go()
+      master:logged "record_time %(300 ms%) is over while transforming orders/3 offset 42"
+      pid(master, "orders.0", 2)
+      stopped(master)
+   end)
+
+   it("takes back the series that a script has left, and tells what they had counted", function()
+      local master = started({ "orders:1" }, { ["orders.0"] = { "ready count:7 leave await left raise:9", "left ready work" } })
+      master:logged 'counted euros_total{region="eu"}=7.5'
+      master:logged 'dropped "empty order"=3'
+      master:go()
+      master:logged "series left: 0"
+      pid(master, "orders.0", 2)
+      stopped(master)
+      local _, told = master:log():gsub("counted euros_total", "")
+      assert.equal(1, told)
+   end)
+
+   it("tells once what a worker has committed that isn't needed any more", function()
+      local master = started({ "orders:2" }, { ["orders.0"] = { "count:5 ready work" }, ["orders.1"] = { "count:7 ready work" } })
+      master:logged "orders: counted"
+      master:pipelines { "orders:1" }
+      assert.same({ 0, "orders: 1 worker instead of 2" }, { master:call "reload --wait" })
+      stopped(master)
+      local records, euros = 0, 0
+      for n in master:log():gmatch "committed records=(%d+)" do records = records + n end
+      for n in master:log():gmatch 'euros_total{region="eu"}=([%d.]+)' do euros = euros + n end
+      assert.same({ 12, 13 }, { records, euros })
    end)
 
    it("starts again what had halted, changed or not", function()

@@ -2,10 +2,10 @@
 // The real master with a worker that does as it is told: worker_run is defined here, in place of worker.c. Built by
 // supervisor_driver.lua. What a worker does in each of its lives stands in $PLAN/NAME.N, a line for a life (the last one for all
 // further ones), words from left to right; each life is noted in $PLAN/NAME.N.lives: pid and the counter that it found. So are the
-// files that a reload would read: $PLAN/pipelines, if it is there, has words NAME:WORKERS[:GROUP[:SCRIPT]] in place of the arguments, or
-// "bad", "endless", "crash" or "hasty" (other files when they are read again); the script that a worker runs with stands in
+// files that a reload would read: $PLAN/pipelines, if it is there, has words NAME:WORKERS[:GROUP[:SCRIPT[:RECORD_MS]]] in place of the
+// arguments, or "bad", "endless", "crash" or "hasty" (other files when they are read again); the script that a worker runs with stands in
 // $PLAN/NAME.N.script.
-//   driver run NAME:WORKERS ...      environment: PLAN, VMSTAT, DRAIN_MS, RECORD_MS, IGNORE_CHLD
+//   driver run NAME:WORKERS ...      environment: PLAN, VMSTAT, CGROUP, DRAIN_MS, RECORD_MS, IGNORE_CHLD
 //   driver call LINE                 over the control socket
 //   driver listen ADDRESS            prints the datagrams that arrive there, a line for each
 //   driver log LEVEL TEXT            driver hit NAME PASSES           driver guard NAME
@@ -161,14 +161,25 @@ static void act(struct stats *s, char *word)
         fprintf(file, "nr_free_pages 1\noom_kill 4\noom_kill_disable 9\n");
         fclose(file);
         raise(SIGKILL);
+    } else if (strcmp(word, "oom-inside") == 0) { // of the cgroup
+        char path[512];
+        snprintf(path, sizeof path, "%s/own/memory.events", getenv("PLAN"));
+        FILE *file = fopen(path, "w");
+        fprintf(file, "oom 5\noom_kill 4\noom_group_kill 0\n");
+        fclose(file);
+        raise(SIGKILL);
+    } else if (strcmp(word, "leave") == 0) { // as a worker does whose next script uses other series
+        stats_series_leave(s, 2);
+    } else if (strcmp(word, "left") == 0) {
+        log_info("series left: %d", stats_series_left(s));
     } else if (strcmp(word, "starting") == 0) {
         atomic_store(&s->state, WORKER_STARTING);
     } else if (strcmp(word, "count") == 0) {
         stats_add(&s->committed_records, (uint64_t)number);
         stats_add(&s->transactions, 1);
         stats_add(&s->dropped, 3);
-        stats_count(s, stats_series(s, SERIES_DROPPED, "empty order", 11), 3);
-        stats_count(s, stats_series(s, SERIES_COUNTER, "euros_total{region=\"eu\"}", 24), (double)number + 0.5);
+        stats_count(s, stats_series(s, 1, SERIES_DROPPED, "empty order", 11), 3);
+        stats_count(s, stats_series(s, 1, SERIES_COUNTER, "euros_total{region=\"eu\"}", 24), (double)number + 0.5);
     } else if (strcmp(word, "outlive") == 0) {
         prctl(PR_SET_PDEATHSIG, 0);
     } else {
@@ -248,7 +259,7 @@ struct config *config_load(const struct config_request *request, enum config_for
         pipeline->group = part(&rest, name);
         pipeline->transform.script = part(&rest, "here.lua");
         pipeline->transaction.timeout_ms = 100;
-        pipeline->transform.record_time_ms = getenv("RECORD_MS") ? atol(getenv("RECORD_MS")) : 0;
+        pipeline->transform.record_time_ms = atol(part(&rest, getenv("RECORD_MS") ? getenv("RECORD_MS") : "0"));
         if (strcmp(name, "hasty") == 0)
             snprintf(hasty, sizeof hasty, "%d", (int)getpid()), pipeline->group = hasty;
     }

@@ -10,7 +10,7 @@ local PARTS = { "log", "stats", "err", "lock", "notify", "backoff", "failpoint",
    "crew", "crew_report", "reload", "roster", "status", "supervisor" }
 -- Limits that no spec can wait for are shorter here.
 local FLAGS = "-std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -pthread -Idaemon -DFAILPOINTS -DSTALL_LEAST_MS=1500 -DREPORT_MS=300"
-   .. [[ -DCHECK_MS=1500 -DWORKER_LOAD_MS=1000 -DVMSTAT='getenv("VMSTAT")']]
+   .. [[ -DCHECK_MS=1500 -DWORKER_LOAD_MS=1000 -DVMSTAT='getenv("VMSTAT")' -DCGROUP='getenv("CGROUP")' -DCGROUPS='getenv("PLAN")']]
 
 local binary
 function driver.binary()
@@ -53,7 +53,8 @@ function driver.start(pipelines, plan, options)
       file:close()
    end
    local log = os.tmpname()
-   local env = { PLAN = folder, VMSTAT = folder .. "/vmstat", RUNTIME_DIRECTORY = folder, NOTIFY_SOCKET = false, WATCHDOG_USEC = false }
+   local env = { PLAN = folder, VMSTAT = folder .. "/vmstat", CGROUP = folder .. "/cgroup",
+      RUNTIME_DIRECTORY = folder, NOTIFY_SOCKET = false, WATCHDOG_USEC = false }
    for name, value in pairs(options.env or {}) do env[name] = value end
    local args = { driver.binary(), "run" }
    for _, pipeline in ipairs(pipelines) do args[#args + 1] = pipeline end

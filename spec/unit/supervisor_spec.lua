@@ -241,6 +241,21 @@ describe("supervisor", function()
          assert.matches("suspects: 2[^\n]*\n[^\n]*suspect 3/5%-8 deaths=0 cause=2[^\n]*\n[^\n]*suspect 3/6%-6 deaths=1 cause=1\n", log)
       end)
 
+      it("is held to account for memory that its cgroup hadn't, whatever happens on the machine", function()
+         local folder = driver.folder()
+         os.execute("mkdir " .. folder .. "/own")
+         for name, text in pairs { cgroup = "12:memory:/other\n0::/own\n", ["own/memory.events"] = "oom 1\noom_kill 1\n" } do
+            local file = assert(io.open(folder .. "/" .. name, "w"))
+            file:write(text)
+            file:close()
+         end
+         local master = driver.start({ "orders:1" }, { ["orders.0"] = { "note:5 oom", "note:6 oom-inside", "suspects ready work" } },
+            { folder = folder })
+         local log = master:logged("ready: every worker")
+         assert.matches("suspects: 1[^\n]*\n[^\n]*suspect 3/6%-6 deaths=1 cause=1\n", log)
+         assert.not_matches("offset 5", log, 1, true)
+      end)
+
       it("isn't blamed while its process is stopped", function()
          local master = driver.start({ "orders:1" }, { ["orders.0"] = { "ready note:5 raise:19", "suspects ready work" } },
             { env = { RECORD_MS = "300" } })

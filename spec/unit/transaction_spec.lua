@@ -61,8 +61,8 @@ describe("back's answer to", function()
    it("what a batch has to count is counted when it is committed, once, and not when it is dropped", function()
       local function counting(value, amount)
          local batch = s:batch { value }
-         C.batch_count(batch, 0, C.stats_series(s.stats, C.SERIES_COUNTER, "a_total", 7), amount)
-         C.batch_count(batch, 0, C.stats_series(s.stats, C.SERIES_DROPPED, "no", 2), 1)
+         C.batch_count(batch, 0, C.stats_series(s.stats, 1, C.SERIES_COUNTER, "a_total", 7), amount)
+         C.batch_count(batch, 0, C.stats_series(s.stats, 1, C.SERIES_DROPPED, "no", 2), 1)
          return batch
       end
       s:back { found = C.FOUND_OTHER }
