@@ -19,7 +19,7 @@ static const struct {
     [AUDIT_OUTPUT_MISSING] = {"an output topic is missing", AUDIT_REFUSES,
                               "output topic %s doesn't exist, or may not be described; create it, or declare `create: {partitions: N}`"},
     [AUDIT_OUTPUT_CREATED] = {"... and the file says `create`", AUDIT_PRINTS,
-                              "output topic %s doesn't exist yet: it will be created, %d partitions"},
+                              "output topic %s doesn't exist yet: it will be created, %d partition%s"},
     [AUDIT_TOPIC_REFUSED] = {"a topic's metadata is an error", AUDIT_REFUSES, "%s topic %s: %s"},
     [AUDIT_GROUP_REFUSED] = {"the group's offsets can't be read", AUDIT_REFUSES, "group %s: its offsets can't be read: %s"},
     [AUDIT_TIMEOUT] = {"`transaction.timeout` above `transaction.max.timeout.ms`", AUDIT_REFUSES,
@@ -41,8 +41,8 @@ static const struct {
                                "offsets.topic.replication.factor=%s: a lost disk can lose the group's offsets"},
     [AUDIT_COMPACTED] = {"an output topic is compacted", AUDIT_PRINTS, "output topic %s is compacted: older records of a key will go"},
     [AUDIT_UNREADABLE] = {"settings can't be read", AUDIT_PRINTS, "%s: the configuration can't be read (DescribeConfigs isn't allowed?)"},
-    [AUDIT_TOPIC] = {"partitions and replicas of each topic", AUDIT_PRINTS, "%s topic %s: %d partitions, %d replicas"},
-    [AUDIT_GROUP] = {"the group", AUDIT_PRINTS, "group %s: %d of %d partitions have a committed offset"},
+    [AUDIT_TOPIC] = {"partitions and replicas of each topic", AUDIT_PRINTS, "%s topic %s: %d partition%s, %d replica%s"},
+    [AUDIT_GROUP] = {"the group", AUDIT_PRINTS, "group %s: %d of %d partition%s %s a committed offset"},
 };
 
 void audit_found(struct audit *audit, enum audit_finding finding, ...)

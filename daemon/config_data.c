@@ -6,6 +6,7 @@
 #include "err.h"
 #include "json.h"
 #include "json_text.h"
+#include "log.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -186,7 +187,7 @@ static int csv_row(struct csv *csv)
     }
     fputc('}', csv->out);
     if (more == 0 && column != csv->columns)
-        return data_error(csv->file, row, "%" PRId64 " columns, but the first row has %" PRId64, column, csv->columns);
+        return data_error(csv->file, row, "%" PRId64 " column%s, but the first row has %" PRId64, column, plural(column), csv->columns);
     return more;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kafka.h"
+#include "log.h"
 
 enum { ASK_MS = 5000 };
 
@@ -149,13 +150,14 @@ static void output_audit(struct audit *audit, rd_kafka_t *rk, const struct rd_ka
 {
     const struct rd_kafka_metadata_topic *topic = topic_find(metadata, output->name);
     if (!topic && output->create_partitions > 0) {
-        audit_found(audit, AUDIT_OUTPUT_CREATED, output->name, output->create_partitions);
+        audit_found(audit, AUDIT_OUTPUT_CREATED, output->name, output->create_partitions, plural(output->create_partitions));
     } else if (!topic) {
         audit_found(audit, AUDIT_OUTPUT_MISSING, output->name);
     } else if (topic->err || !topic->partition_cnt) {
         audit_found(audit, AUDIT_TOPIC_REFUSED, "output", output->name, topic->err ? rd_kafka_err2str(topic->err) : "no partitions");
     } else {
-        audit_found(audit, AUDIT_TOPIC, "output", output->name, topic->partition_cnt, topic->partitions[0].replica_cnt);
+        audit_found(audit, AUDIT_TOPIC, "output", output->name, topic->partition_cnt, plural(topic->partition_cnt),
+                    topic->partitions[0].replica_cnt, plural(topic->partitions[0].replica_cnt));
         settings_audit(audit, rk, output->name);
     }
 }

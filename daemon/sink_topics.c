@@ -96,7 +96,7 @@ static void topic_described(struct onced_topic *topic, const rd_kafka_ConfigReso
         if (!value)
             continue;
         if (!strcmp(name, "max.message.bytes"))
-            topic->max_message_bytes = atoi(value);
+            __atomic_store_n(&topic->max_message_bytes, atoi(value), __ATOMIC_RELAXED); // front reads it meanwhile, in both halves
         if (!audited)
             sink_audit_topic(&audit_log, topic->name, name, value);
     }
@@ -121,7 +121,7 @@ static enum verdict create_missing(const struct sink_topics *topics, rd_kafka_t 
                                                   : NULL;
     rd_kafka_resp_err_t err = count ? rd_kafka_topic_result_error(results[0]) : RD_KAFKA_RESP_ERR__TIMED_OUT;
     if (!err || err == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
-        log_notice("created output topic %s with %d partitions", topic->name, topic->create_partitions);
+        log_notice("created output topic %s with %d partition%s", topic->name, topic->create_partitions, plural(topic->create_partitions));
     err_set(e, RETRY, err, "output topic %s is being created: %s", topic->name, rd_kafka_err2str(err));
     if (event)
         rd_kafka_event_destroy(event);
@@ -230,9 +230,9 @@ static enum verdict metadata_read(struct sink_topics *topics, int i, const struc
         return err_set(e, RETRY, answer->err, "output topic %s: %s", topic->name,
                        answer->err ? rd_kafka_err2str(answer->err) : "no partitions yet");
     if (topic->partition_count && topic->partition_count != answer->partition_cnt)
-        log_notice("output topic %s: %d partitions instead of %d from here on; keys map anew", topic->name, answer->partition_cnt,
-                   topic->partition_count);
-    topic->partition_count = answer->partition_cnt;
+        log_notice("output topic %s: %d partition%s instead of %d from here on; keys map anew", topic->name, answer->partition_cnt,
+                   plural(answer->partition_cnt), topic->partition_count);
+    __atomic_store_n(&topic->partition_count, answer->partition_cnt, __ATOMIC_RELAXED);
     return OK;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kafka.h"
+#include "log.h"
 #include "source_sample.h"
 #include "source_scout_group.h"
 
@@ -37,7 +38,8 @@ static rd_kafka_topic_partition_list_t *inputs_audit(struct audit *audit, const 
         if (topic->err || !topic->partition_cnt)
             audit_found(audit, AUDIT_TOPIC_REFUSED, "input", topic->topic, topic->err ? rd_kafka_err2str(topic->err) : "no partitions");
         else
-            audit_found(audit, AUDIT_TOPIC, "input", topic->topic, topic->partition_cnt, topic->partitions[0].replica_cnt);
+            audit_found(audit, AUDIT_TOPIC, "input", topic->topic, topic->partition_cnt, plural(topic->partition_cnt),
+                        topic->partitions[0].replica_cnt, plural(topic->partitions[0].replica_cnt));
         for (int p = 0; p < topic->partition_cnt; p++)
             rd_kafka_topic_partition_list_add(list, topic->topic, topic->partitions[p].id);
     }
@@ -55,7 +57,7 @@ static void group_audit(struct audit *audit, rd_kafka_t *rk, const struct config
     if (err)
         audit_found(audit, AUDIT_GROUP_REFUSED, pipeline->group, rd_kafka_err2str(err));
     else
-        audit_found(audit, AUDIT_GROUP, pipeline->group, known, list->cnt);
+        audit_found(audit, AUDIT_GROUP, pipeline->group, known, list->cnt, plural(list->cnt), list->cnt == 1 ? "has" : "have");
 }
 
 enum verdict source_audit_run(struct audit *audit, const struct config_pipeline *pipeline, struct err *e)

@@ -37,7 +37,8 @@ end
 local function next_output(batch)
   local count = batch.output_count
   if count - turn.mark >= turn.outputs_per_record * (turn.current_last - turn.current) then
-    raise("limit", ("more than %d outputs for a record (transform.limits.outputs_per_record)"):format(turn.outputs_per_record))
+    raise("limit", ("more than %d output%s for a record (transform.limits.outputs_per_record)"):format(
+      turn.outputs_per_record, turn.outputs_per_record == 1 and "" or "s"))
   end
   if count == batch.output_capacity and C.onced_outputs_more(batch, failure) ~= 0 then border.check() end
   return batch.outputs + count

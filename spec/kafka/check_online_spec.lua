@@ -47,7 +47,7 @@ describe("asking the broker:", function()
       local code, out = onced("check", "--online", path)
       assert.equal(0, code, out)
       for _, line in ipairs {
-         "  input topic online-in: 2 partitions, 1 replicas\n", "  output topic online-out: 3 partitions, 1 replicas\n",
+         "  input topic online-in: 2 partitions, 1 replica\n", "  output topic online-out: 3 partitions, 1 replica\n",
          "  output topic online-made doesn't exist yet: it will be created, 2 partitions\n",
          "  output topic online-out is compacted: ", "  group t: 0 of 2 partitions have a committed offset\n",
          path .. ": warning: output topic online-out has one replica: ",
