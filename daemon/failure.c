@@ -104,12 +104,12 @@ static int64_t output_bytes(const struct onced_output *o)
     return bytes;
 }
 
-static enum verdict letter_too_large(const struct batch *batch, int32_t source, const struct onced_topic *topic, int64_t bytes,
+static enum verdict letter_too_large(const struct batch *batch, int32_t source, const char *topic, int32_t most, int64_t bytes,
                                      const struct failure *cause, struct err *e)
 {
     char text[256];
     int size = snprintf(text, sizeof text, "its dead letter of %" PRId64 " bytes doesn't fit topic %.80s (max.message.bytes %" PRId32 ")",
-                        bytes, topic->name, topic->max_message_bytes);
+                        bytes, topic, most);
     struct failure failure = *cause;
     failure.message = text;
     failure.message_size = (size_t)size < sizeof text ? (size_t)size : sizeof text - 1;
@@ -140,9 +140,10 @@ static enum verdict letter_append(const struct config_pipeline *pipeline, struct
         .source = source,
     };
     int64_t bytes = output_bytes(letter);
-    if (topic->max_message_bytes > 0 && bytes + RECORD_OVERHEAD > topic->max_message_bytes) {
+    int32_t most = __atomic_load_n(&topic->max_message_bytes, __ATOMIC_RELAXED); // back may learn of another one
+    if (most > 0 && bytes + RECORD_OVERHEAD > most) {
         batch->lent.output_count--;
-        return letter_too_large(batch, source, topic, bytes, failure, e);
+        return letter_too_large(batch, source, topic->name, most, bytes, failure, e);
     }
     batch->lent.bytes += bytes;
     return OK;

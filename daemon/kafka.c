@@ -82,17 +82,26 @@ static int on_certificate(rd_kafka_t *rk, const char *broker, int32_t broker_id,
                           size_t size, char *text, size_t text_size, void *opaque)
 {
     (void)rk, (void)broker_id, (void)depth, (void)certificate, (void)size, (void)opaque;
+    enum {
+        NOT_YET_VALID = 9,
+        HAS_EXPIRED = 10,
+        SELF_SIGNED = 18,
+        SELF_SIGNED_IN_CHAIN = 19,
+        NO_LOCAL_ISSUER = 20,
+        HOSTNAME = 62,
+        ADDRESS = 64
+    };
     static const struct {
-        int number;
+        int number; // X509_V_ERR_... in OpenSSL's x509_vfy.h
         const char *meaning;
     } known[] = {
-        {9, "the certificate isn't valid yet"},
-        {10, "the certificate has expired"},
-        {18, "the certificate is signed by itself, not by an authority of tls.ca"},
-        {19, "the certificate's authority isn't one of tls.ca"},
-        {20, "the certificate's authority isn't one of tls.ca"},
-        {62, "the certificate is for another host name"},
-        {64, "the certificate is for another address"},
+        {NOT_YET_VALID, "the certificate isn't valid yet"},
+        {HAS_EXPIRED, "the certificate has expired"},
+        {SELF_SIGNED, "the certificate is signed by itself, not by an authority of tls.ca"},
+        {SELF_SIGNED_IN_CHAIN, "the certificate's authority isn't one of tls.ca"},
+        {NO_LOCAL_ISSUER, "the certificate's authority isn't one of tls.ca"},
+        {HOSTNAME, "the certificate is for another host name"},
+        {ADDRESS, "the certificate is for another address"},
     };
     if (*x509_error == 0)
         return 1;

@@ -257,7 +257,7 @@ void mailbox_pause(struct mailbox *m, int timeout_ms, int stuck, uint64_t serial
     m->stuck_serial = serial;
     if (stuck)
         changed(m);
-    while (!m->dropped && !m->stopping && wakes == m->wakes && wait_until(m, deadline))
+    while (!m->dropped && wakes == m->wakes && wait_until(m, deadline))
         continue;
     m->stuck = 0;
     unlock(m);
