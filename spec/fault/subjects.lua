@@ -28,14 +28,15 @@ function subjects.why_not(name)
    if name ~= "onced" and not absolute(BUILD .. "/" .. name) then return "not built: " .. dir .. "/build" end
 end
 
--- what: {group, input, output, bootstrap, wrap}; its log is in the stage's folder, and it ends with the stage.
+-- what: {group, input, output, bootstrap, wrap}; of the bootstrap addresses it gets one, since franz-go's peer takes no more. Its log is in
+-- the stage's folder, and it ends with the stage.
 function subjects.start(stage, name, what)
    local dir = ("%s/%s"):format(absolute(stage.dir), what.group)
    process.run { "mkdir", "-p", dir, BUILD .. "/onced" } -- spec/bench/onced works there
    local args = { unpack(what.wrap) }
    args[#args + 1] = directory_of(name) .. "/run"
    local self = setmetatable({ args = args, dir = dir, log_path = dir .. "/log", ended = 0, env = {
-      BROKERS = what.bootstrap or stage.bootstrap, IN = what.input, OUT = what.output, GROUP = what.group, TXID = what.group, COMMIT_MS = 50,
+      BROKERS = (what.bootstrap or stage.bootstrap):match "[^,]+", IN = what.input, OUT = what.output, GROUP = what.group, TXID = what.group, COMMIT_MS = 50,
       WORK = "pass", PEERS_BUILD = absolute(BUILD), ONCED = absolute(stage.dir .. "/onced.binary"),
    } }, Subject)
    stage.daemons[#stage.daemons + 1] = self

@@ -19,7 +19,7 @@ describe("a fault run's subject", function()
       ffi.C.setenv("PEERS", dir .. "/peers", 1)
       ffi.C.setenv("PEERS_BUILD", dir .. "/build", 1)
       subjects = require "spec.fault.subjects"
-      stage = { dir = dir, bootstrap = "b:1", daemons = {} }
+      stage = { dir = dir, bootstrap = "b:1,b:2", daemons = {} }
    end)
    teardown(function()
       if subject then subject:kill() end
