@@ -26,7 +26,7 @@ describe("the campaign", function()
    it("has every scenario on its page, in order and by its title", function()
       local page, list = {}, {}
       for id, title in tree.read("spec/fault/README.md"):gmatch "\n| (%w+) | ([^|\n]-) |" do
-         if id ~= "scenario" and id ~= "all" then page[#page + 1] = id .. " " .. title end
+         if id:find "^F%d" or id == "composite" then page[#page + 1] = id .. " " .. title end
       end
       for i, s in ipairs(catalogue.list) do list[i] = s.id .. " " .. s.title end
       assert.same(list, page)
