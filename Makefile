@@ -25,7 +25,7 @@ EMBEDDED := $(LUA:lua/onced/%.lua=$(BUILD)/lua_%.o) $(HEADERS)
 .PHONY: build check reference test demo soak bench install uninstall clean deps failpoints asan
 build: $(BUILD)/onced $(BUILD)/libonced.so
 
-$(BUILD)/onced: $(OBJECTS) $(EMBEDDED)
+$(BUILD)/onced: $(OBJECTS) $(EMBEDDED) $(if $(filter thread,$(SANITIZE)),spec/support/c11_threads.c)
 	$(CC) $(CFLAGS_ALL) $(LDFLAGS) -rdynamic -o $@ $^ $(if $(TCMALLOC),-Wl$(comma)--no-as-needed $(TCMALLOC) -Wl$(comma)--as-needed) $(LIBS)
 
 $(BUILD)/libonced.so: $(filter-out $(BUILD)/main.o,$(OBJECTS)) $(EMBEDDED)
