@@ -153,6 +153,20 @@ static char *source_add(struct report *report, const char *file)
     return text;
 }
 
+// The file that a message of Lua's begins with: modules beside the script are known from there on. Its size in the text; 0: there is none.
+static size_t file_named(const struct config_pipeline *pipeline, const char *text, char *path, size_t size)
+{
+    const char *script = pipeline->transform.script, *slash = strrchr(script, '/');
+    size_t whole = strlen(script);
+    int is_whole = strncmp(text, script, whole) == 0 && text[whole] == ':';
+    size_t named = is_whole ? whole : strcspn(text, ":");
+    snprintf(path, size, "%.*s%.*s", slash ? (int)(slash + 1 - script) : 0, script, (int)named, text);
+    if (is_whole || access(path, R_OK)) // one of lua_path
+        snprintf(path, size, "%.*s", (int)named, text);
+    int is_line = text[named] == ':' && text[named + 1] >= '1' && text[named + 1] <= '9';
+    return (is_line || strcmp(path, script) == 0) && access(path, R_OK) == 0 ? named : 0;
+}
+
 // An error that names a line of the script or a property is reported there, any other at the pipeline's file.
 static void judgement_print(const struct config_pipeline *pipeline, const char *text, enum config_format format, FILE *out)
 {
@@ -160,13 +174,13 @@ static void judgement_print(const struct config_pipeline *pipeline, const char *
     struct report_place place = {.file = pipeline->file};
     const struct config_property *property = property_named(pipeline, text);
     const struct config_param *param = param_named(pipeline, text);
-    const char *script = pipeline->transform.script, *name = strrchr(script, '/') ? strrchr(script, '/') + 1 : script;
-    size_t size = strncmp(text, script, strlen(script)) == 0 ? strlen(script) : strlen(name); // Lua's messages name the file alone
-    if ((strncmp(text, script, size) == 0 || strncmp(text, name, size) == 0) && text[size] == ':') {
+    char path[4096];
+    size_t size = file_named(pipeline, text, path, sizeof path);
+    if (size) {
         char *end = NULL;
         long line = strtol(text + size + 1, &end, 10);
         int has_line = line > 0 && *end == ':';
-        place = (struct report_place){.file = script, .line = has_line ? (int)line : 0, .width = 1};
+        place = (struct report_place){.file = path, .line = has_line ? (int)line : 0, .width = 1};
         text = (has_line ? end : text + size) + 1;
         if (param)
             place = (struct report_place){pipeline->file, param->line, param->column, param->name ? (int)strlen(param->name) : 1};

@@ -77,6 +77,14 @@ describe("broken scripts", function()
       end)
    end
 
+   it("are named by the module's file, too", function()
+      local path = driver.pipeline("", "broken.yaml")
+      local paths = driver.write { ["good.lua"] = "return require 'module'\n", ["module.lua"] = "\nlocal x = rate\n" }
+      local code, out, err = driver.onced("check " .. path)
+      local found = driver.parse(out .. err)
+      assert.same({ 78, paths["module.lua"] .. ":2", "local x = rate" }, { code, found[1].place, found[1].source })
+   end)
+
    -- The script, what `params` says, where in the file it is marked, and how.
    local PARAMS = {
       { "{ rate = { type = 'number', required = true } }", "", "2:12", '"rate" is required by the script', "^" },
