@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Everything at once: one to three of the other scenarios' faults at the same time, of different kinds, every 5 to 20 seconds, for as long
 -- as is asked for; and now and then a gap, in which all must get through and be judged.
-local rig = require "spec.fault.rig"
 local wait = require "spec.support.wait"
 
 local GAP_MS = 90000
@@ -26,6 +25,13 @@ local function shuffled(list)
    return list
 end
 
+-- One after the other in an order by chance, and again: each comes before any comes twice.
+local function deal(deck)
+   deck.next = (deck.next or #deck) % #deck + 1
+   if deck.next == 1 then shuffled(deck) end
+   return deck[deck.next]
+end
+
 -- Makes them all at the same time: each rests when it has something to wait for.
 local function together(r, faults)
    local threads, names = {}, {}
@@ -44,13 +50,18 @@ local function together(r, faults)
    end
 end
 
+-- options.faults: until so many were made, instead of for so many minutes.
 local function course(r, options)
    local all, made, different = kinds(), {}, 0
    local till, judged = wait.now() + options.minutes * 60000, wait.now()
-   while wait.now() < till and r:rest(math.random(5000, 20000)) do
+   local function is_over()
+      if options.faults then return r.faults >= options.faults end
+      return wait.now() >= till
+   end
+   while not is_over() and r:rest(math.random(5000, 20000)) do
       local faults = {}
       for i, hurts in ipairs(shuffled { "client", "broker", "network" }) do
-         if i == 1 or math.random(2) == 1 then faults[#faults + 1] = rig.pick(all[hurts]) end
+         if i == 1 or math.random(2) == 1 then faults[#faults + 1] = deal(all[hurts]) end
       end
       together(r, faults)
       for _, s in ipairs(faults) do
@@ -69,7 +80,7 @@ end
 
 return {
    composite = {
-      title = "one to three faults at the same time every 5 to 20 seconds, for --minutes N; judged in gaps between; odd seeds: cooperative groups",
+      title = "one to three faults at the same time every 5 to 20 seconds, judged in gaps between; odd seeds: cooperative groups",
       setting = { cluster = { namespaces = true }, failpoints = true, workers = 2, resume = 180, drain = 300,
          kafka = { "{}", "{consumer: {partition.assignment.strategy: cooperative-sticky}}" } },
       course = course,
