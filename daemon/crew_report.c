@@ -21,6 +21,7 @@ static const struct {
     {"transactions", offsetof(struct stats, transactions)},
     {"aborts", offsetof(struct stats, aborts)},
     // others:
+    {"produced", offsetof(struct stats, produced)},
     {"dropped", offsetof(struct stats, dropped)},
     {"rejected", offsetof(struct stats, rejected)},
     {"dead_lettered", offsetof(struct stats, dead_lettered)},

@@ -198,7 +198,7 @@ describe("a worker", function()
       assert.are.equal(before, writes())
       assert.are.same({}, w:transactions({ prefix = "onced.idle." }).transactions)
       flow.stopped(d)
-      assert.are.equal(1, d:count "committed records=1 transactions=2 aborts=0")
+      assert.are.equal(1, d:count "committed records=1 transactions=2 aborts=0 produced=1")
    end)
 
    it("stays within its bounds of memory whatever waits for it, and gives it back", function()
