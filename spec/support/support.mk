@@ -1,7 +1,7 @@
 # What the specs stand on, apart from the daemon: the child-process library, the fault proxy, the witness on Kafka's Java client.
 # Included by the Makefile; the specs also call it by themselves: make -s -f spec/support/support.mk support
 .PHONY: support
-support: build/libsupport.so build/proxy build/witness/Witness.class
+support: build/libsupport.so build/proxy build/witness/Witness.class build/kafka/libs.jsa
 
 SUPPORT_CFLAGS = -std=gnu11 -O1 -g -Wall -Wextra -Werror
 
@@ -16,3 +16,7 @@ build/proxy: $(addprefix spec/support/,proxy.c proxy_control.c proxy_note.c fram
 build/witness/Witness.class: $(wildcard spec/support/*.java) spec/support/pom.xml
 	@mkdir -p build/witness
 	libs=$$(env -u ONCED_KAFKA_VERSION spec/support/kafka libs) && javac -cp "$$libs" -d build/witness $(filter %.java,$^)
+
+# Brokers and witness start with half the CPU.
+build/kafka/libs.jsa: spec/support/pom.xml
+	env -u ONCED_KAFKA_VERSION spec/support/kafka archive
