@@ -68,7 +68,7 @@ check: deps
 
 # Every spec; the last line counts them.
 test: deps
-	@$(MAKE) --no-print-directory build failpoints asan support
+	@$(MAKE) --no-print-directory build failpoints asan support build/kafka/libs.jsa
 	@spec/run
 
 demo: deps

@@ -1,7 +1,7 @@
 # What the specs stand on, apart from the daemon: the child-process library, the fault proxy, the witness on Kafka's Java client.
 # Included by the Makefile; the specs also call it by themselves: make -s -f spec/support/support.mk support
 .PHONY: support
-support: build/libsupport.so build/proxy build/witness/Witness.class build/kafka/libs.jsa
+support: build/libsupport.so build/proxy build/witness/Witness.class
 
 SUPPORT_CFLAGS = -std=gnu11 -O1 -g -Wall -Wextra -Werror
 
@@ -17,6 +17,6 @@ build/witness/Witness.class: $(wildcard spec/support/*.java) spec/support/pom.xm
 	@mkdir -p build/witness
 	libs=$$(env -u ONCED_KAFKA_VERSION spec/support/kafka libs) && javac -cp "$$libs" -d build/witness $(filter %.java,$^)
 
-# Brokers and witness start with half the CPU.
+# Brokers and witness start with half the CPU: worth its seconds where many do.
 build/kafka/libs.jsa: spec/support/pom.xml
 	env -u ONCED_KAFKA_VERSION spec/support/kafka archive
