@@ -348,6 +348,7 @@ function Rig:stop(instance, again)
       wait.sleep(again)
    end
    local ok, code, signal = pcall(d.stop, d)
+   self.killed = self.killed or code ~= 0
    if code ~= 0 and not (again and code == 1) and not (coroutine.running() and code == 75) then
       self:note(("instance %s ended with %s"):format(instance, ok and tostring(code or signal) or code))
    end
@@ -355,6 +356,7 @@ end
 
 -- SIGKILL for the whole instance, which is started again at once.
 function Rig:kill_instance(instance)
+   self.killed = true
    self.daemons[instance]:kill()
    self:launch(instance)
 end
@@ -436,15 +438,35 @@ function Rig:whole()
 end
 
 -- --- judging ----------------------------------------------------------------------------------------------------------------------
-local FINDINGS = { "lost", "repeated", "disorder", "ahead", "foreign", "aborted", "damaged", "torn", "unstamped", "twice_in_input" }
+local FINDINGS = { "lost", "repeated", "disorder", "ahead", "foreign", "aborted", "damaged", "torn", "unstamped", "twice_in_input", "miscounted" }
 
--- The oracle's verdict on every pipeline as it stands; what it finds is noted. Input must have ended, or `partial`.
-function Rig:judge(partial)
-   local sum = { records = 0, lost = 0, repeated = 0, disordered = 0, hanging = 0, aborted_copies = 0 }
+-- What onced says it has committed of a pipeline, in the reports of its ended instances. nil where a process ended otherwise than by a stop:
+-- what it had committed last it could no longer count.
+local function claims(self, p)
+   local sum = { records = 0, outputs = 0 }
+   if self.subject or self.killed then return nil end
+   for _, d in pairs(self.daemons) do
+      for line in d:log():gmatch "[^\n]+" do
+         if line:find(p.name .. ": committed records=", 1, true) then
+            sum.records = sum.records + line:match " records=(%d+)"
+            sum.outputs = sum.outputs + (line:match " produced=(%d+)" or 0)
+         elseif line:find(p.name .. "#", 1, true) and (line:find("; restart ", 1, true) or line:find(" while stopping", 1, true)) then
+            return nil
+         end
+      end
+   end
+   return sum
+end
+
+-- The oracle's verdict on every pipeline as it stands; what it finds is noted. Input must have ended, or `partial`; `ended`: onced has, too.
+function Rig:judge(partial, ended)
+   local sum = { records = 0, lost = 0, repeated = 0, disordered = 0, hanging = 0, aborted_copies = 0, accounted = 0 }
    for _, p in ipairs(self.pipelines) do
       local outputs = {}
       for i, o in ipairs(p.outputs) do outputs[i] = { topic = o.topic, of = o.of, take = o.take, copies = o.copies } end
-      local v = self.witness:verify { group = p.name, inputs = self.inputs, outputs = outputs, partial = partial, timeout = 600,
+      local claimed = ended and claims(self, p) or nil
+      sum.accounted = sum.accounted + (claimed and 1 or 0)
+      local v = self.witness:verify { group = p.name, inputs = self.inputs, outputs = outputs, partial = partial, claims = claimed, timeout = 600,
          transactions = self.subject and "" or "onced." .. p.name .. ".", settle_ms = self.subject and 75000 }
       sum.records = sum.records + v.inputs
       sum.lost, sum.repeated, sum.disordered = sum.lost + v.lost, sum.repeated + v.repeated, sum.disordered + v.disorder
@@ -476,7 +498,7 @@ function Rig:finish()
    end
    local seen = self.witness:halt(self.reader)
    if seen.error or not seen.consistent then self:note("the reader beside it: " .. (seen.error or "saw what isn't there afterwards")) end
-   local sum = self:judge(not whole)
+   local sum = self:judge(not whole, true)
    sum.set_back = set_back
    return sum
 end
