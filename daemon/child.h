@@ -7,7 +7,7 @@
 #include "backoff.h"
 #include "worker.h"
 
-enum { CHILD_COUNTERS = 8 };
+enum { CHILD_COUNTERS = 9 };
 
 struct child {
     struct worker_args args; // its stats page outlives every process
