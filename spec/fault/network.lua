@@ -19,6 +19,13 @@ local function cut(r, seconds, ...)
    r.kafka:net "heal"
 end
 
+-- Does that broker lead partitions all of whose other replicas are out of sync?
+local function is_alone(r, n)
+   for _, p in ipairs(r:ask("topic", { topic = r.inputs[1] }).partitions) do
+      if p.leader == n and #p.isr == 1 then return true end
+   end
+end
+
 -- The keys that f42 is about. A held EndTxn's client is cut off, so that it sends again on a new connection.
 local KEYS = { proxy.END_TXN, proxy.END_TXN, proxy.TXN_OFFSET_COMMIT, proxy.PRODUCE, proxy.ADD_PARTITIONS, proxy.ADD_OFFSETS }
 
@@ -73,7 +80,11 @@ return {
       setting = { cluster = { namespaces = true, controller = true, properties = { ["replica.lag.time.max.ms"] = 1500 } }, resume = 120 },
       fault = function(r)
          local n = math.random(3)
-         cut(r, math.random(12, 20), { n, n % 3 + 1 }, { n, (n + 1) % 3 + 1 })
+         r.kafka:net("cut", n, n % 3 + 1)
+         r.kafka:net("cut", n, (n + 1) % 3 + 1)
+         r:rest(math.random(12, 20) * 1000)
+         if not is_alone(r, n) then r:note(("no replica of broker %d's fell out of sync"):format(n)) end
+         r.kafka:net "heal"
          r:resume()
          r:whole()
       end,
