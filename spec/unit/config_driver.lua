@@ -94,7 +94,7 @@ driver.preloaded = os.getenv "ONCED_RUNTIME" and "LD_PRELOAD=" .. os.getenv "ONC
 -- Runs the binary with a shell's words after its name, and variables before it. Returns the exit code, standard output and error.
 function driver.onced(arguments, environment)
    local paths = driver.write { out = "", err = "" }
-   local code = process.shell(("env -u ONCED_BROKERS -u ONCED_INSTANCE %s timeout 30 %s %s >%s 2>%s </dev/null")
+   local code = process.shell(("env -u ONCED_BROKERS -u ONCED_INSTANCE %s timeout 120 %s %s >%s 2>%s </dev/null")
       :format(environment or "", lib.binary, arguments, paths.out, paths.err))
    local function read(path)
       local file = assert(io.open(path))
