@@ -166,6 +166,7 @@ function Rig:begin()
    local w, topics = self.witness, {}
    for _, instance in ipairs(self.setting.instances) do self:launch(instance) end
    for _, d in pairs(self.subject and {} or self.daemons) do d:wait_log("ready:", 60) end
+   if self.subject then self:ask("topic", { topic = "__consumer_offsets" }) end -- there when it has asked for its group
    for _, p in ipairs(self.pipelines) do
       p.watch = w:watch_offsets({ group = p.name, every_ms = 25 }).job
       for _, o in ipairs(p.outputs) do topics[#topics + 1] = o.topic end
