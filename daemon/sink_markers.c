@@ -80,7 +80,7 @@ static enum verdict ends_read(struct sink_markers *markers, const struct onced_t
 {
     rd_kafka_t *rk = uncommitted_reader(markers, e);
     if (!rk)
-        return e->verdict;
+        return e->verdict == RESTART ? RESTART : HALT;
     markers->ends = rd_kafka_topic_partition_list_new(16);
     for (int i = 0; i < markers->pipeline->topic_count; i++)
         rd_kafka_topic_partition_list_add_range(markers->ends, topics[i].name, 0, topics[i].partition_count - 1);
