@@ -164,6 +164,7 @@ int child_start(struct child *child, int64_t now)
     child->pid = pid;
     child->started_ms = now;
     child->killed = child->overtime = 0;
+    child->record_time_ms = child->args.pipeline->transform.record_time_ms;
     child->sighting = (struct sighting){.sequence = 0};
     return 0;
 }

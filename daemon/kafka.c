@@ -188,6 +188,15 @@ enum verdict kafka_refused(const char *who, const char *reason, struct err *e)
     return err_set(e, HALT, 78, "%s: %s", who, reason);
 }
 
+rd_kafka_t *kafka_reader_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct err *e)
+{
+    char reason[200];
+    rd_kafka_t *rk = rd_kafka_new(type, conf, reason, sizeof reason);
+    if (!rk && kafka_refused(type == RD_KAFKA_PRODUCER ? "producer" : "consumer", reason, e) == HALT)
+        rd_kafka_conf_destroy(conf); // else its threads may be there, late, and use it: the process ends
+    return rk;
+}
+
 enum verdict kafka_error(const char *doing, rd_kafka_error_t *error, struct err *e)
 {
     if (!error)

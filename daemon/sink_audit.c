@@ -117,16 +117,8 @@ void sink_audit_cluster(struct audit *audit, rd_kafka_t *rk, const struct config
 
 rd_kafka_t *sink_audit_asker(const struct config_pipeline *pipeline, struct err *e)
 {
-    char reason[200];
     rd_kafka_conf_t *conf = kafka_conf_new(pipeline, &pipeline->producer, e);
-    if (!conf)
-        return NULL;
-    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
-    if (!rk) {
-        rd_kafka_conf_destroy(conf);
-        kafka_refused("producer", reason, e);
-    }
-    return rk;
+    return conf ? kafka_reader_new(RD_KAFKA_PRODUCER, conf, e) : NULL;
 }
 
 static void settings_audit(struct audit *audit, rd_kafka_t *rk, const char *topic)

@@ -63,17 +63,13 @@ static enum verdict offsets_latest(rd_kafka_t *rk, rd_kafka_topic_partition_list
 
 static rd_kafka_t *uncommitted_reader(const struct sink_markers *markers, struct err *e)
 {
-    char reason[200];
     rd_kafka_conf_t *conf = kafka_conf_new(markers->pipeline, &markers->pipeline->consumer, e);
     if (!conf)
         return NULL;
-    rd_kafka_t *rk = NULL;
-    if (kafka_conf_set(conf, "isolation.level", "read_uncommitted", e) == OK &&
-        !(rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason)))
-        kafka_refused("consumer", reason, e);
-    if (!rk)
-        rd_kafka_conf_destroy(conf);
-    return rk;
+    if (kafka_conf_set(conf, "isolation.level", "read_uncommitted", e) == OK)
+        return kafka_reader_new(RD_KAFKA_CONSUMER, conf, e);
+    rd_kafka_conf_destroy(conf);
+    return NULL;
 }
 
 static enum verdict ends_read(struct sink_markers *markers, const struct onced_topic *topics, struct err *e)

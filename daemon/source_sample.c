@@ -13,7 +13,6 @@ enum { ANSWER_MS = 5000, SILENCE_MS = 10000 };
 
 rd_kafka_t *source_sample_reader(const struct config_pipeline *pipeline, struct err *e)
 {
-    char reason[200];
     rd_kafka_conf_t *conf = kafka_conf_new(pipeline, &pipeline->consumer, e);
     if (!conf)
         return NULL;
@@ -26,13 +25,9 @@ rd_kafka_t *source_sample_reader(const struct config_pipeline *pipeline, struct 
         rd_kafka_conf_destroy(conf);
         return NULL;
     }
-    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason);
-    if (!rk) {
-        rd_kafka_conf_destroy(conf);
-        kafka_refused("consumer", reason, e);
-        return NULL;
-    }
-    rd_kafka_poll_set_consumer(rk);
+    rd_kafka_t *rk = kafka_reader_new(RD_KAFKA_CONSUMER, conf, e);
+    if (rk)
+        rd_kafka_poll_set_consumer(rk);
     return rk;
 }
 

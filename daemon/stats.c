@@ -103,7 +103,7 @@ static int series_make(struct stats *stats, uint64_t edition, enum series_kind k
         clean[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? ' ' : text[i];
     clean[size] = '\0';
     int found = series_find(stats, kind, clean);
-    if (found < 0 && series_used(stats, edition, kind) >= most) {
+    if ((found < 0 || stats->series[found].edition < edition) && series_used(stats, edition, kind) >= most) {
         if (kind == SERIES_COUNTER)
             return -1;
         strcpy(clean, "other");

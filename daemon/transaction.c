@@ -64,7 +64,7 @@ static void unblocked(struct transaction *t)
         atomic_store(&t->stats->state, WORKER_RUNNING);
 }
 
-// 0. A producer that is fit for a begin. OK, RETRY: dropped or told to stop meanwhile, or HALT.
+// 0. A producer that is fit for a begin. OK, RETRY: dropped or told to stop meanwhile, RESTART or HALT.
 static enum verdict producer_ready(struct transaction *t, int wait, struct err *e)
 {
     enum sink_cause cause;
@@ -78,8 +78,8 @@ static enum verdict producer_ready(struct transaction *t, int wait, struct err *
         beat(t);
         if (verdict == OK)
             break;
-        if (verdict == HALT)
-            return HALT;
+        if (verdict == HALT || verdict == RESTART)
+            return verdict;
         if (log_due(&logged, 10))
             log_warning("output blocked: %s", e->text);
         blocked(t, e);

@@ -237,7 +237,7 @@ local function misspelt(module)
   local wanted = { init = "function", close = "function", params = "table" }
   local names = module.process == nil and module.process_batch == nil and { "process", "process_batch" } or {}
   for name, value in pairs(module) do
-    if type(name) == "string" then
+    if type(name) == "string" and name:sub(1, 1) ~= "_" then -- the module's own affair
       local hint = type(value) == "function" and suggest(name, names):match "^; did.*"
       for hook, kind in pairs(wanted) do
         if module[hook] == nil and type(value) == kind and letters(name) == letters(hook) then hint = suggest(hook, { hook }) end
@@ -276,6 +276,13 @@ local function open_script()
   user = sandbox.new {
     path = path, read = border.read, print = print_to_log, allow = params.read(host.allow_json), modules = { onced = require "onced" },
   }
+  local load_module = user.require
+  function user:require(name) -- marks that a module keeps aren't the record's in the midst of which it is loaded
+    local made = outcome.made
+    local module = load_module(self, name)
+    outcome.made = made
+    return module
+  end
   return user:file(host.script, host.script_name)
 end
 

@@ -17,7 +17,8 @@ local ALLOWED = {
 -- Standard names that transforms don't have. Modules ask whether they are there (`if setfenv then`), so they may be read, as nil.
 local ABSENT = {}
 for _, name in ipairs {
-  "_ENV", "arg", "bit32", "debug", "dofile", "gcinfo", "getfenv", "io", "jit", "loadfile", "module", "newproxy", "package", "setfenv", "utf8",
+  "_ENV", "_TEST", "arg", "bit32", "debug", "dofile", "gcinfo", "getfenv", "io", "jit", "loadfile", "module", "newproxy", "ngx", "package", "rawlen",
+  "setfenv", "utf8", "warn",
 } do
   ABSENT[name] = true
 end
@@ -157,8 +158,8 @@ local function environment(print)
     __index = function(_, name)
       if ABSENT[name] then return nil end
       local names = {}
-      for known in pairs(env) do names[#names + 1] = known end
-      local hint = suggest(name, names):match "^; did you mean.*" or ": declare it with local"
+      for known in pairs(env) do names[#names + 1] = tostring(known) end
+      local hint = suggest(tostring(name), names):match "^; did you mean.*" or ": declare it with local"
       error(("reading the global '%s', which isn't there%s"):format(tostring(name), hint), 2)
     end,
     __newindex = function(_, name)

@@ -59,8 +59,9 @@ describe("the sandbox", function()
 
   it("lets a script ask for a global, and modules for the names of other Luas", function()
     assert.equal("nil", value_of "rawget(_G, 'rate')")
+    assert.truthy(load_error("rawset(_G, 1, 2) return rate"):find("reading the global 'rate'", 1, true))
     assert.equal("7", value_of "rawset(_G, 'rate', 7) and rate")
-    assert.equal("true", value_of "not setfenv and not utf8 and not (jit and jit.status()) and unpack ~= nil")
+    assert.equal("true", value_of "not rawlen and not _TEST and not setfenv and not utf8 and not (jit and jit.status()) and unpack ~= nil")
   end)
 
   it("lets a script spoil only its own copies", function()

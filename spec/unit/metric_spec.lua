@@ -43,6 +43,20 @@ describe("reasons", function()
     assert.truthy(batch:find('onced.drop must be returned, "all" has no effect', 1, true), batch)
   end)
 
+  it("may be a module's, which is loaded in the midst of a record", function()
+    local path = os.tmpname()
+    local folder, name = path:match "^(.*)/([^/]+)$"
+    local file = assert(io.open(path .. ".lua", "w"))
+    file:write(ONCED .. "local two = onced.drop 'two'\nreturn function(rec) return rec.value == '2' and two or rec end")
+    file:close()
+    local found, halt, tally = driver.run(("return function(rec) return require(%q)(rec) end"):format(name), { { value = "1" }, { value = "2" } },
+      { lua_path = { folder } })
+    os.remove(path .. ".lua")
+    os.remove(path)
+    assert.is_nil(halt)
+    assert.same({ 1, { two = 1 } }, { #found, tally.counts.dropped })
+  end)
+
   it("may be made before they are returned, or by a record that fails", function()
     local found, halt, tally = driver.run(ONCED .. [[
       local empty = onced.drop "empty"

@@ -43,8 +43,10 @@ describe("stats", function()
       assert.equal("other", ffi.string(page.series[other].text))
       for i = 1, 128 do assert.is_true(series(lib.SERIES_COUNTER, "c" .. i) > 0) end
       assert.same({ -1, -1 }, { series(lib.SERIES_COUNTER, "c129"), series(lib.SERIES_COUNTER, ("x"):rep(244)) })
+      for i = 1, 128 do assert.is_true(series(lib.SERIES_COUNTER, "next" .. i, 2) > 0) end
+      assert.equal(-1, series(lib.SERIES_COUNTER, "c1", 2)) -- the one before has it, but it is one more
       for i = 1, 60 do series(lib.SERIES_REJECTED, "r" .. i) end
-      assert.equal(lib.SERIES_MOST / 2, page.series_count)
+      assert.equal(lib.SERIES_MOST / 2 + 128, page.series_count)
       lib.stats_free(page)
    end)
 
