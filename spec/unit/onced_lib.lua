@@ -32,6 +32,7 @@ function lib.declare(headers)
       typedef union { char bytes[40]; long alignment; } pthread_mutex_t; // glibc's on x86-64
       typedef struct rd_kafka_s rd_kafka_t; typedef struct rd_kafka_conf_s rd_kafka_conf_t;
       typedef struct rd_kafka_topic_s rd_kafka_topic_t; typedef struct rd_kafka_error_s rd_kafka_error_t;
+      typedef enum { RD_KAFKA_PRODUCER, RD_KAFKA_CONSUMER } rd_kafka_type_t;
    ]])
    for _, header in ipairs(headers) do lib.cdef("header_" .. header, text_of(header)) end
 end
