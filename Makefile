@@ -7,7 +7,7 @@ comma := ,
 BUILD := build$(if $(FAILPOINTS),/failpoints)$(if $(SANITIZE),/san-$(firstword $(subst $(comma), ,$(SANITIZE))))$(if $(filter clang,$(CC)),/clang)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0)
 
-# tcmalloc: what front allocates and librdkafka's threads free costs a fifth less CPU than with glibc's malloc, a record (spec/bench); optional.
+# tcmalloc: what front allocates and librdkafka's threads free costs a tenth less CPU than with glibc's malloc, a record (spec/bench); optional.
 TCMALLOC := $(if $(SANITIZE),,$(shell echo 'int main(void){}' | $(CC) -x c - -ltcmalloc_minimal -o /dev/null 2>/dev/null && echo -ltcmalloc_minimal))
 CFLAGS ?= -O2 -g
 CFLAGS_ALL = -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -fPIC -pthread -Idaemon $(shell pkg-config --cflags luajit) \
