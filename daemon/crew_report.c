@@ -56,13 +56,15 @@ static void counters_report(const struct crew *crew)
         log_info("%s: committed%s", crew->pipeline->name, line);
 }
 
+// The crew's entry of a worker's series; NULL: no memory, it is told another time.
 static struct crew_series *series_entry(struct crew *crew, const struct stats_series *series)
 {
     for (int i = 0; i < crew->series_count; i++)
         if ((int)crew->series[i].kind == series->kind && strcmp(crew->series[i].text, series->text) == 0)
             return &crew->series[i];
     struct crew_series *more = realloc(crew->series, ((size_t)crew->series_count + 1) * sizeof *more);
-    must(more);
+    if (!more)
+        return NULL;
     crew->series = more;
     more[crew->series_count] = (struct crew_series){.kind = (enum series_kind)series->kind};
     memcpy(more[crew->series_count].text, series->text, sizeof series->text - 1);
@@ -79,6 +81,8 @@ void crew_collect(struct crew *crew, const struct child *child)
         if (state == SERIES_FREE)
             continue;
         struct crew_series *entry = series_entry(crew, series);
+        if (!entry)
+            return;
         double value = atomic_load_explicit(&series->value, memory_order_relaxed);
         entry->untold += value - series->taken;
         series->taken = value;

@@ -188,12 +188,12 @@ enum verdict kafka_refused(const char *who, const char *reason, struct err *e)
     return err_set(e, HALT, 78, "%s: %s", who, reason);
 }
 
-rd_kafka_t *kafka_reader_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct err *e)
+rd_kafka_t *kafka_asker_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct err *e)
 {
     char reason[200];
     rd_kafka_t *rk = rd_kafka_new(type, conf, reason, sizeof reason);
     if (!rk && kafka_refused(type == RD_KAFKA_PRODUCER ? "producer" : "consumer", reason, e) == HALT)
-        rd_kafka_conf_destroy(conf); // else its threads may be there, late, and use it: the process ends
+        rd_kafka_conf_destroy(conf); // else its threads may come late, and use it
     return rk;
 }
 

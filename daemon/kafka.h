@@ -35,7 +35,7 @@ const char *kafka_trouble(char *text, size_t size, const char *otherwise);
 // the wall clock was set just then.
 enum verdict kafka_refused(const char *who, const char *reason, struct err *e);
 // A handle that only asks, with a conf that has no interceptors; takes the conf over. NULL as by kafka_refused.
-rd_kafka_t *kafka_reader_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct err *e);
+rd_kafka_t *kafka_asker_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct err *e);
 // Takes over an error object (NULL: OK) and answers what to do: retriable RETRY, abortable RESEND, fatal or unflagged RESTART.
 enum verdict kafka_error(const char *doing, rd_kafka_error_t *error, struct err *e);
 

@@ -118,7 +118,7 @@ void sink_audit_cluster(struct audit *audit, rd_kafka_t *rk, const struct config
 rd_kafka_t *sink_audit_asker(const struct config_pipeline *pipeline, struct err *e)
 {
     rd_kafka_conf_t *conf = kafka_conf_new(pipeline, &pipeline->producer, e);
-    return conf ? kafka_reader_new(RD_KAFKA_PRODUCER, conf, e) : NULL;
+    return conf ? kafka_asker_new(RD_KAFKA_PRODUCER, conf, e) : NULL;
 }
 
 static void settings_audit(struct audit *audit, rd_kafka_t *rk, const char *topic)

@@ -67,7 +67,7 @@ static rd_kafka_t *uncommitted_reader(const struct sink_markers *markers, struct
     if (!conf)
         return NULL;
     if (kafka_conf_set(conf, "isolation.level", "read_uncommitted", e) == OK)
-        return kafka_reader_new(RD_KAFKA_CONSUMER, conf, e);
+        return kafka_asker_new(RD_KAFKA_CONSUMER, conf, e);
     rd_kafka_conf_destroy(conf);
     return NULL;
 }

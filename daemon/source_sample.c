@@ -25,7 +25,7 @@ rd_kafka_t *source_sample_reader(const struct config_pipeline *pipeline, struct 
         rd_kafka_conf_destroy(conf);
         return NULL;
     }
-    rd_kafka_t *rk = kafka_reader_new(RD_KAFKA_CONSUMER, conf, e);
+    rd_kafka_t *rk = kafka_asker_new(RD_KAFKA_CONSUMER, conf, e);
     if (rk)
         rd_kafka_poll_set_consumer(rk);
     return rk;
