@@ -46,7 +46,7 @@ struct pipeline {
     struct transaction transaction;
     pthread_t back;
     struct batch *filling, *spare; // spare is NULL while back has it
-    int64_t handed_ms;             // of the last hand-over
+    int64_t handed_ms, settled_ms; // of the last hand-over, and when it was settled
     int64_t full_since, behind_since, idle_looked;
     int32_t slice;      // records to poll: what the script has shown that it transforms before the next poll is due
     int open;           // a transaction is asked for, or begun, for `filling`
@@ -103,8 +103,10 @@ static enum verdict collect(struct pipeline *p, int timeout_ms, struct err *e)
     must(batch == p->filling ? p->open : !p->spare);
     if (batch == p->filling)
         stream_end(p);
-    else
+    else {
         p->spare = batch;
+        p->settled_ms = clock_ms();
+    }
     batch_renew(p, batch);
     if (result == MAILBOX_COMMITTED)
         return OK;
@@ -185,11 +187,18 @@ static void transform_polled(struct pipeline *p, int64_t limit_ms)
     FAILPOINT("after-lua");
 }
 
+// What `commit_every` is counted from: the last hand-over; of a batch so large that it is sent while it is filled, the moment since which
+// its transaction may be open. What a commit costs beside the records is then spread over more of them.
+static int64_t begun_ms(const struct pipeline *p)
+{
+    return p->open ? p->settled_ms : p->handed_ms;
+}
+
 static int is_due(struct pipeline *p)
 {
     const struct batch *b = p->filling;
     return p->spare && !batch_is_empty(b) && b->transformed == b->lent.record_count &&
-           (is_full(p) || p->failure.verdict || p->exchange.due || clock_ms() - p->handed_ms >= p->settings->transaction.commit_every_ms ||
+           (is_full(p) || p->failure.verdict || p->exchange.due || clock_ms() - begun_ms(p) >= p->settings->transaction.commit_every_ms ||
             (p->open && clock_ms() - p->opened_ms > p->settings->transaction.timeout_ms / 3));
 }
 
@@ -200,7 +209,7 @@ static int wait_of(const struct pipeline *p)
         return 0;
     if (batch_is_empty(b) || !p->spare) // back wakes us when it has settled
         return WAIT_MS;
-    int64_t left = p->handed_ms + p->settings->transaction.commit_every_ms - clock_ms();
+    int64_t left = begun_ms(p) + p->settings->transaction.commit_every_ms - clock_ms();
     return left < 0 ? 0 : left < WAIT_MS ? (int)left : WAIT_MS;
 }
 
