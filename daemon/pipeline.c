@@ -46,7 +46,7 @@ struct pipeline {
     struct transaction transaction;
     pthread_t back;
     struct batch *filling, *spare; // spare is NULL while back has it
-    int64_t handed_ms, settled_ms; // of the last hand-over, and when it was settled
+    int64_t spaced_ms;             // what commit_every is counted from: the last hand-over; under heavy load, when it was settled
     int64_t full_since, behind_since, idle_looked;
     int32_t slice;      // records to poll: what the script has shown that it transforms before the next poll is due
     int open;           // a transaction is asked for, or begun, for `filling`
@@ -105,7 +105,8 @@ static enum verdict collect(struct pipeline *p, int timeout_ms, struct err *e)
         stream_end(p);
     else {
         p->spare = batch;
-        p->settled_ms = clock_ms();
+        if (p->filling->lent.output_count >= STREAM) // what a commit costs is spread over as many records as can be
+            p->spaced_ms = clock_ms();
     }
     batch_renew(p, batch);
     if (result == MAILBOX_COMMITTED)
@@ -113,17 +114,11 @@ static enum verdict collect(struct pipeline *p, int timeout_ms, struct err *e)
     if (GUARD("drop-successor"))
         batch_renew(p, p->filling);
     p->rewind = GUARD("rewind");
-    switch (result) {
-    case MAILBOX_COMMITTED:
-    case MAILBOX_DROPPED:
+    if (result == MAILBOX_DROPPED) {
         log_notice("a batch was dropped: %s", e->text);
         return OK;
-    case MAILBOX_SPENT:
-        return e->verdict = RESTART;
-    case MAILBOX_HALTED:
-        break;
     }
-    return e->verdict = HALT;
+    return e->verdict = result == MAILBOX_SPENT ? RESTART : HALT;
 }
 
 static void hand_over(struct pipeline *p, enum source_ends ends)
@@ -135,7 +130,7 @@ static void hand_over(struct pipeline *p, enum source_ends ends)
         return;
     p->filling = p->spare;
     p->spare = NULL;
-    p->handed_ms = clock_ms();
+    p->spaced_ms = clock_ms();
     p->full_since = 0;
     mailbox_put(p->mailbox, batch, p->sent, &p->failure);
     stream_end(p);
@@ -187,18 +182,11 @@ static void transform_polled(struct pipeline *p, int64_t limit_ms)
     FAILPOINT("after-lua");
 }
 
-// What `commit_every` is counted from: the last hand-over; of a batch so large that it is sent while it is filled, the moment since which
-// its transaction may be open. What a commit costs beside the records is then spread over more of them.
-static int64_t begun_ms(const struct pipeline *p)
-{
-    return p->open ? p->settled_ms : p->handed_ms;
-}
-
 static int is_due(struct pipeline *p)
 {
     const struct batch *b = p->filling;
     return p->spare && !batch_is_empty(b) && b->transformed == b->lent.record_count &&
-           (is_full(p) || p->failure.verdict || p->exchange.due || clock_ms() - begun_ms(p) >= p->settings->transaction.commit_every_ms ||
+           (is_full(p) || p->failure.verdict || p->exchange.due || clock_ms() - p->spaced_ms >= p->settings->transaction.commit_every_ms ||
             (p->open && clock_ms() - p->opened_ms > p->settings->transaction.timeout_ms / 3));
 }
 
@@ -209,7 +197,7 @@ static int wait_of(const struct pipeline *p)
         return 0;
     if (batch_is_empty(b) || !p->spare) // back wakes us when it has settled
         return WAIT_MS;
-    int64_t left = begun_ms(p) + p->settings->transaction.commit_every_ms - clock_ms();
+    int64_t left = p->spaced_ms + p->settings->transaction.commit_every_ms - clock_ms();
     return left < 0 ? 0 : left < WAIT_MS ? (int)left : WAIT_MS;
 }
 
