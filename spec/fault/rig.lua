@@ -2,6 +2,7 @@
 -- One scenario of the catalogue, played: input flows through pipelines of one or more instances, fault after fault is made, after each
 -- the time to the next commit is taken, and in the end (and whenever a scenario asks) Kafka's own client judges. Scenarios say what
 -- hurts and nothing else; all that they share is here. `setting` below is what they may change.
+local pipelines = require "spec.fault.pipelines"
 local subjects = require "spec.fault.subjects"
 local wait = require "spec.support.wait"
 
@@ -32,86 +33,10 @@ local SETTING = {
 -- and 60 s, and what one that was killed has left open goes on for as long.
 local SUBJECT = { transactional = false, instances = { "a" }, pipelines = { "pass" }, failpoints = false, resume = 150 }
 
--- What pipelines make of their input; `of`, `take` and `copies` as the oracle has them. Dead letters are one output more, in the same
--- transaction.
-local POISON = 7 -- of ten
-local OTHERS = { 0, 1, 2, 3, 4, 5, 6, 8, 9 }
-local PIPELINES = {
-   pass = { outputs = { { name = "default" } } },
-   map = {
-      lua = [[return function(r) return { key = r.key, value = "mapped:" .. r.value } end]],
-      outputs = { { name = "default" } },
-   },
-   fan = {
-      lua = ([[
-return function(r, out)
-   if r.value:match "^@%%d+,%%d+,%%d*(%%d)," == "%d" then error "poison" end
-   out.audit:send { key = r.key, value = "audit:" .. r.value }
-   return r
-end]]):format(POISON),
-      outputs = { { name = "default", of = 10, take = OTHERS }, { name = "audit", of = 10, take = OTHERS }, { name = "dlq", of = 10, take = { POISON } } },
-   },
-   random = {
-      lua = [[return function(r) return { key = r.key, value = math.random() .. os.time() .. ":" .. r.value } end]],
-      outputs = { { name = "default" } },
-   },
-   split = {
-      lua = [[
-local onced = require "onced"
-return function(r, out)
-   local s = tonumber(r.value:match "^@%d+,%d+,(%d+)") % 4
-   if s == 0 then return onced.drop "none" end
-   if s == 1 then return r end
-   out.more:send(r)
-   out.more:send { key = r.key, value = "again:" .. r.value }
-   if s == 3 then return r end
-end]],
-      outputs = { { name = "default", of = 4, take = { 1, 3 } }, { name = "more", of = 4, take = { 2, 3 }, copies = 2 } },
-   },
-   sleepy = {
-      lua = [[
-return function(r)
-   if r.value:match "^@%d+,%d+,%d*000," then
-      local till = os.time() + 3
-      repeat until os.time() >= till
-   end
-   return r
-end]],
-      outputs = { { name = "default" } },
-   },
-   slow = {
-      lua = [[
-return function(r)
-   local till = os.clock() + 0.001
-   repeat until os.clock() >= till
-   return r
-end]],
-      outputs = { { name = "default" } },
-   },
-}
-
 local POINTS = { "after-poll", "after-lua", "after-begin", "after-produce", "before-offsets", "after-offsets", "before-endtxn", "after-endtxn" }
 rig.POINTS = POINTS
 
 -- --- building ---------------------------------------------------------------------------------------------------------------------
--- A pipeline's YAML; a dead-letter topic is no output of the script's.
-local function yaml_of(self, p)
-   local s, outputs, errors = self.setting, {}, ""
-   for _, o in ipairs(p.outputs) do
-      if o.name == "dlq" then errors = ("errors: {on_error: dlq, dlq: {topic: %s}}\n"):format(o.topic)
-      else outputs[#outputs + 1] = ("%s: {topic: %s}"):format(o.name, o.topic) end
-   end
-   return ([[
-version: 1
-workers: %d
-kafka: %s
-input: {topics: [%s], %s}
-transform: {script: %s.lua}
-outputs: {%s}
-%stransaction: {%s}
-]]):format(s.workers, s.kafka, table.concat(self.inputs, ", "), s.input, p.name, table.concat(outputs, ", "), errors, s.transaction)
-end
-
 -- stage: with its cluster open; name: of this run, the prefix of all that it has in Kafka. A rate that a scenario sets is a part of it; else
 -- it's options.load times the usual one. options.subject: who is under test, if not onced's daemons.
 function rig.open(stage, name, setting, options)
@@ -127,12 +52,12 @@ function rig.open(stage, name, setting, options)
    stage:topics(self.inputs, s.partitions)
    self.pipelines = {}
    for i, kind in ipairs(s.pipelines) do
-      local p = { name = name .. "-" .. kind, lua = PIPELINES[kind].lua, outputs = {} }
-      for j, o in ipairs(PIPELINES[kind].outputs) do
+      local p = { name = name .. "-" .. kind, lua = pipelines.kinds[kind].lua, outputs = {} }
+      for j, o in ipairs(pipelines.kinds[kind].outputs) do
          p.outputs[j] = { topic = p.name .. "-" .. o.name, name = o.name, of = o.of, take = o.take, copies = o.copies }
          stage:topics({ p.outputs[j].topic }, s.partitions)
       end
-      p.yaml = not subject and yaml_of(self, p)
+      p.yaml = not subject and pipelines.yaml(p, self.inputs, s)
       self.pipelines[i] = p
    end
    return self
