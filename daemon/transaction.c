@@ -195,6 +195,7 @@ static enum verdict attempt(struct transaction *t, struct batch *batch, struct e
 {
     int64_t since = clock_ms() - t->committed_ms;
     int32_t sent = 0;
+    t->ending = 0;
     if (t->closed && since < MARKERS_MS) // nothing is gained while the batch is still growing
         usleep((useconds_t)(MARKERS_MS - since) * 1000);
     enum verdict verdict = sink_begin(t->sink, e); // 1.
@@ -215,6 +216,7 @@ static enum verdict attempt(struct transaction *t, struct batch *batch, struct e
     if (verdict != OK)
         return verdict == RETRY ? (e->verdict = RESEND) : verdict;
     FAILPOINT("before-endtxn");
+    t->ending = 1;
     verdict = commit(t, e); // 5.
     FAILPOINT("after-endtxn");
     return verdict;
@@ -255,6 +257,14 @@ static enum verdict outcome_find(struct transaction *t, const struct batch *batc
     *e = why;
     t->attempt++;
     return RESEND;
+}
+
+// Partitions went while a commit was underway: whoever has them now goes on behind what is in, but our counts can't tell.
+static enum verdict doubted(const struct batch *batch, struct err *e)
+{
+    struct err why = *e;
+    return err_set(e, RETRY, 0, "%.120s; its commit was underway, whether its %d records are in isn't known here: they aren't counted",
+                   why.text, batch->transformed);
 }
 
 // R15: which record is it, and what does the policy say? Mends the batch. OK: send it again; HALT.
@@ -376,6 +386,7 @@ static enum verdict batch_bring(struct transaction *t, struct batch *batch, stru
                 rest(t, pause_of(t->attempt));
             break;
         case RETRY:
+            return t->ending ? doubted(batch, e) : RETRY;
         case RESTART:
         case HALT:
             return verdict;

@@ -18,6 +18,7 @@ struct transaction {
     uint64_t group_serial; // of the metadata that the last send_offsets used
     int attempt;           // of the present batch
     int aborted;           // and an attempt was
+    int ending;            // its commit was called
     int64_t committed_ms;  // monotonic, of the last commit
     int closed;            // it is filled: its offsets may be read
 };

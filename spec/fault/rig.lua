@@ -366,8 +366,8 @@ end
 -- --- judging ----------------------------------------------------------------------------------------------------------------------
 local FINDINGS = { "lost", "repeated", "disorder", "ahead", "foreign", "aborted", "damaged", "torn", "unstamped", "twice_in_input", "miscounted" }
 
--- What onced says it has committed of a pipeline, in the reports of its ended instances. nil where a process ended otherwise than by a stop:
--- what it had committed last it could no longer count.
+-- What onced says it has committed of a pipeline, in the reports of its ended instances. nil where it can't know or says that it doesn't: a
+-- process ended otherwise than by a stop, or partitions went while a commit was underway.
 local function claims(self, p)
    local sum = { records = 0, outputs = 0 }
    if self.subject or self.killed then return nil end
@@ -376,7 +376,8 @@ local function claims(self, p)
          if line:find(p.name .. ": committed records=", 1, true) then
             sum.records = sum.records + line:match " records=(%d+)"
             sum.outputs = sum.outputs + (line:match " produced=(%d+)" or 0)
-         elseif line:find(p.name .. "#", 1, true) and (line:find("; restart ", 1, true) or line:find(" while stopping", 1, true)) then
+         elseif line:find(p.name .. "#", 1, true) and (line:find("; restart ", 1, true) or line:find(" while stopping", 1, true)
+            or line:find("they aren't counted", 1, true)) then
             return nil
          end
       end
