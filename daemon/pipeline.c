@@ -103,14 +103,14 @@ static enum verdict collect(struct pipeline *p, int timeout_ms, struct err *e)
     must(batch == p->filling ? p->open : !p->spare);
     if (batch == p->filling)
         stream_end(p);
-    else {
+    else
         p->spare = batch;
+    batch_renew(p, batch);
+    if (result == MAILBOX_COMMITTED) {
         if (p->filling->lent.output_count >= STREAM) // what a commit costs is spread over as many records as can be
             p->spaced_ms = clock_ms();
-    }
-    batch_renew(p, batch);
-    if (result == MAILBOX_COMMITTED)
         return OK;
+    }
     if (GUARD("drop-successor"))
         batch_renew(p, p->filling);
     p->rewind = GUARD("rewind");
@@ -441,7 +441,7 @@ static void drain(struct pipeline *p)
     int64_t deadline = clock_ms() + p->exchange.recipe->config.drain_timeout_ms / 2; // the master kills at the whole
     atomic_store(&p->stats->state, WORKER_DRAINING);
     if (finish(p, deadline, &e))
-        log_warning("the last batch wasn't committed, it will be done again: %s", e.text);
+        log_warning("the last batch isn't known to be committed; if it isn't, it will be done again: %s", e.text);
     mailbox_stop(p->mailbox);
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += JOIN_MS / 1000;

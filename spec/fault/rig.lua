@@ -377,7 +377,7 @@ local function claims(self, p)
             sum.records = sum.records + line:match " records=(%d+)"
             sum.outputs = sum.outputs + (line:match " produced=(%d+)" or 0)
          elseif line:find(p.name .. "#", 1, true) and (line:find("; restart ", 1, true) or line:find(" while stopping", 1, true)
-            or line:find("they aren't counted", 1, true)) then
+            or line:find("they aren't counted", 1, true) or line:find("isn't known to be committed", 1, true)) then
             return nil
          end
       end
