@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// C11's threads by POSIX's, linked into the build that ThreadSanitizer watches (Makefile). librdkafka uses them, TSan knows POSIX's only: a
-// thread that it hasn't seen begin crashes at its first call of anything that TSan intercepts, and locks that it doesn't see order nothing.
+// C11's threads by POSIX's, for those who know POSIX's only: librdkafka uses them. Linked into the build that ThreadSanitizer watches
+// (Makefile): a thread that it hasn't seen begin crashes at its first call of anything that TSan intercepts, and locks that it doesn't see
+// order nothing. Preloaded before libfaketime (spec/fault/limits.lua), whose clock a wait until then is else not measured by.
 #include <errno.h>
 #include <pthread.h>
 #include <stdint.h>

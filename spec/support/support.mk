@@ -1,11 +1,15 @@
 # What the specs stand on, apart from the daemon: the child-process library, the fault proxy, the witness on Kafka's Java client.
 # Included by the Makefile; the specs also call it by themselves: make -s -f spec/support/support.mk support
 .PHONY: support
-support: build/libsupport.so build/proxy build/witness/Witness.class
+support: build/libsupport.so build/libc11threads.so build/proxy build/witness/Witness.class
 
 SUPPORT_CFLAGS = -std=gnu11 -O1 -g -Wall -Wextra -Werror
 
 build/libsupport.so: spec/support/child.c
+	@mkdir -p build
+	$(CC) $(SUPPORT_CFLAGS) -fPIC -shared -o $@ $<
+
+build/libc11threads.so: spec/support/c11_threads.c
 	@mkdir -p build
 	$(CC) $(SUPPORT_CFLAGS) -fPIC -shared -o $@ $<
 
