@@ -12,6 +12,7 @@ local ELSEWHERE = {
    ["make test"] = "runs this file",
    ["make soak"] = "minutes; spec/kafka/soak_spec.lua runs a short one",
    ["make bench"] = "needs the peers' directory, and figures need a quiet machine",
+   ["spec/bench/run -p floor-eos,onced -w pass100,pass1k -r 5 --warmup 1"] = "the same",
    ["make install"] = "spec/system/install_spec.lua, into a folder",
    ["systemd-sysusers"] = "spec/system/service_spec.lua, in a machine of its own",
    ["systemctl daemon-reload"] = "spec/system/service_spec.lua",
