@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // C11's threads by POSIX's, for those who know POSIX's only: librdkafka uses them. Linked into the build that ThreadSanitizer watches
 // (Makefile): a thread that it hasn't seen begin crashes at its first call of anything that TSan intercepts, and locks that it doesn't see
-// order nothing. Preloaded before libfaketime (spec/fault/limits.lua), whose clock a wait until then is else not measured by.
+// order nothing. Preloaded before libfaketime (spec/fault/limits.lua): a deadline made by its clock is else measured by the real one.
 #include <errno.h>
 #include <pthread.h>
 #include <stdint.h>

@@ -6,10 +6,8 @@ support: build/libsupport.so build/libc11threads.so build/proxy build/witness/Wi
 SUPPORT_CFLAGS = -std=gnu11 -O1 -g -Wall -Wextra -Werror
 
 build/libsupport.so: spec/support/child.c
-	@mkdir -p build
-	$(CC) $(SUPPORT_CFLAGS) -fPIC -shared -o $@ $<
-
 build/libc11threads.so: spec/support/c11_threads.c
+build/libsupport.so build/libc11threads.so:
 	@mkdir -p build
 	$(CC) $(SUPPORT_CFLAGS) -fPIC -shared -o $@ $<
 
