@@ -288,20 +288,34 @@ describe("support", function()
          assert.is_true(w:halt(reader).stall_ms >= 1500) -- a least time, not speed
       end)
 
+      local function sampled(job)
+         local before = w:progress(job).samples
+         wait.till("another look", 10, function() return w:progress(job).samples >= before + 2 end)
+      end
+
       it("sees a committed offset go back, and a committed offset that is gone", function()
          local topic = w:make("back", 1)
          w:commit_offset { group = "back", topic = topic, partition = 0, offset = 9 }
          local job = w:watch_offsets({ group = "back" }).job
-         local function sampled()
-            local before = w:progress(job).samples
-            wait.till("another look", 10, function() return w:progress(job).samples >= before + 2 end)
-         end
-         sampled()
+         sampled(job)
          w:commit_offset { group = "back", topic = topic, partition = 0, offset = 5 }
-         sampled()
+         sampled(job)
          w:delete_offsets { group = "back", topic = topic, partition = 0 }
-         sampled()
+         sampled(job)
          assert.are.same({ "back-0: 9 -> 5", "back-0: 5 -> none" }, w:halt(job).decreased)
+      end)
+
+      it("takes no offset for gone that a transaction is open on", function()
+         local topic = w:make("held", 2)
+         for p = 0, 1 do w:commit_offset { group = "held", topic = topic, partition = p, offset = 9 } end
+         local job = w:watch_offsets({ group = "held" }).job
+         sampled(job)
+         w:commit_offset { group = "held", topic = topic, partition = 0, offset = 12, transactional = true, how = "open" }
+         w:delete_offsets { group = "held", topic = topic, partition = 1 } -- from here on it asks for what is settled
+         sampled(job)
+         w:end_transaction { id = "witness.offsets" }
+         sampled(job)
+         assert.are.same({ "held-1: 9 -> none" }, w:halt(job).decreased)
       end)
    end)
 
