@@ -25,8 +25,7 @@ end
 -- librdkafka waits by C11's cnd_timedwait, which libfaketime doesn't know: its deadlines would be of one clock and measured by another.
 local function clock(r, instance)
    local env = faked { FAKETIME_TIMESTAMP_FILE = clock_set(r, instance, 0) }
-   local _, path = process.run { "realpath", "build/libc11threads.so" }
-   env.LD_PRELOAD = path:match "[^\n]+" .. ":" .. env.LD_PRELOAD
+   env.LD_PRELOAD = process.absolute "build/libc11threads.so" .. ":" .. env.LD_PRELOAD
    return env
 end
 

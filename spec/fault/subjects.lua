@@ -12,32 +12,27 @@ local BUILD = os.getenv "PEERS_BUILD" or "build/peers"
 local DELAY_MS = 1000 -- until what has ended is started again
 local KILL = 9
 
-local function absolute(path)
-   local code, text = process.run({ "realpath", "-e", path }, { stderr = "null" })
-   return code == 0 and text or nil
-end
-
 local function directory_of(name)
-   return absolute(name == "onced" and "spec/bench/onced" or (os.getenv "PEERS" or "../shared/peers") .. "/" .. name)
+   return process.absolute(name == "onced" and "spec/bench/onced" or (os.getenv "PEERS" or "../shared/peers") .. "/" .. name)
 end
 
 -- Why that one can't be run; nil when it can.
 function subjects.why_not(name)
    local dir = directory_of(name)
    if not dir then return "no such peer: PEERS=DIR names their directory (default ../shared/peers)" end
-   if name ~= "onced" and not absolute(BUILD .. "/" .. name) then return "not built: " .. dir .. "/build" end
+   if name ~= "onced" and not process.absolute(BUILD .. "/" .. name) then return "not built: " .. dir .. "/build" end
 end
 
 -- what: {group, input, output, bootstrap, wrap}; of the bootstrap addresses it gets one, since franz-go's peer takes no more. Its log is in
 -- the stage's folder, and it ends with the stage.
 function subjects.start(stage, name, what)
-   local dir = ("%s/%s"):format(absolute(stage.dir), what.group)
+   local dir = ("%s/%s"):format(process.absolute(stage.dir), what.group)
    process.run { "mkdir", "-p", dir, BUILD .. "/onced" } -- spec/bench/onced works there
    local args = { unpack(what.wrap) }
    args[#args + 1] = directory_of(name) .. "/run"
    local self = setmetatable({ args = args, dir = dir, log_path = dir .. "/log", ended = 0, env = {
       BROKERS = (what.bootstrap or stage.bootstrap):match "[^,]+", IN = what.input, OUT = what.output, GROUP = what.group, TXID = what.group, COMMIT_MS = 50,
-      WORK = "pass", PEERS_BUILD = absolute(BUILD), ONCED = absolute(stage.dir .. "/onced.binary"),
+      WORK = "pass", PEERS_BUILD = process.absolute(BUILD), ONCED = process.absolute(stage.dir .. "/onced.binary"),
    } }, Subject)
    stage.daemons[#stage.daemons + 1] = self
    return self:start()

@@ -105,6 +105,12 @@ function process.run(args, options)
    return child:wait(options.timeout or 120), table.concat(out, "\n")
 end
 
+-- The whole path of what is there; nil when it isn't.
+function process.absolute(path)
+   local code, text = process.run({ "realpath", "-e", path }, { stderr = "null" })
+   return code == 0 and text or nil
+end
+
 local buffer = ffi.new("char[65536]")
 
 -- The next line of its stdout; nil at the end; an error when there is none within `seconds`.
