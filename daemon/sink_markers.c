@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // See sink_markers.h. Two questions for every output partition: where does its log end (a handle that reads uncommitted), and how far do
 // readers see (ListOffsets under read_committed answers with the last stable offset, KIP-98)? The end is taken once, readers are waited
-// for.
+// for; it moves only if the log gets shorter (made anew, truncated).
 #include "sink_markers.h"
 
 #include <stdlib.h>
@@ -18,7 +18,7 @@ enum {
 
 struct sink_markers {
     const struct config_pipeline *pipeline;
-    rd_kafka_topic_partition_list_t *ends; // of the logs when the doubt was first looked into, NULL: not known yet
+    rd_kafka_topic_partition_list_t *ends; // of the logs when the doubt was first looked into, or since if lower; NULL: not known yet
     int doubt;
 };
 
@@ -77,13 +77,23 @@ static enum verdict ends_read(struct sink_markers *markers, const struct onced_t
     rd_kafka_t *rk = uncommitted_reader(markers, e);
     if (!rk)
         return e->verdict == RESTART ? RESTART : HALT;
-    markers->ends = rd_kafka_topic_partition_list_new(16);
+    rd_kafka_topic_partition_list_t *now = rd_kafka_topic_partition_list_new(16);
     for (int i = 0; i < markers->pipeline->topic_count; i++)
-        rd_kafka_topic_partition_list_add_range(markers->ends, topics[i].name, 0, topics[i].partition_count - 1);
-    enum verdict verdict = offsets_latest(rk, markers->ends, e);
-    if (verdict)
-        ends_forget(markers);
+        rd_kafka_topic_partition_list_add_range(now, topics[i].name, 0, topics[i].partition_count - 1);
+    enum verdict verdict = offsets_latest(rk, now, e);
     rd_kafka_destroy(rk);
+    for (int i = 0; i < now->cnt && markers->ends; i++) {
+        rd_kafka_topic_partition_t *before =
+            rd_kafka_topic_partition_list_find(markers->ends, now->elems[i].topic, now->elems[i].partition);
+        if (before && before->offset < now->elems[i].offset)
+            now->elems[i].offset = before->offset;
+    }
+    if (verdict == OK) {
+        ends_forget(markers);
+        markers->ends = now;
+    } else {
+        rd_kafka_topic_partition_list_destroy(now);
+    }
     return verdict;
 }
 
@@ -105,7 +115,7 @@ enum verdict sink_markers_check(struct sink_markers *markers, rd_kafka_t *rk, co
 {
     if (!markers->doubt)
         return OK;
-    if (!markers->ends && ends_read(markers, topics, e))
+    if (ends_read(markers, topics, e))
         return e->verdict;
     enum verdict verdict;
     for (int64_t deadline = clock_ms() + WAIT_MS; (verdict = readers_see(markers, rk, e)) && clock_ms() < deadline;)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Has what this worker wrote been ended everywhere? Kafka 4 (seen on 4.3.1) writes no marker to a partition that has no leader at the
 // moment, as while a lone broker starts ("likely deleted already"), and calls the transaction complete: what stands there is ended by the
-// next transaction of the same producer, as that one ends. After a transaction that wasn't cleanly committed, and at a worker's start,
-// readers must therefore have come past all of it before the next one begins. Used by the sink only, on its thread.
+// next transaction of the same producer, as that one ends. After a transaction that wasn't cleanly committed readers must therefore have
+// come past all of it before the next one begins. Used by the sink only, on its thread.
 #pragma once
 #include <librdkafka/rdkafka.h>
 

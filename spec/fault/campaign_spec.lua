@@ -28,7 +28,7 @@ describe("the campaign", function()
    it("is clean: faults of many kinds at the same time, half a million records (composite)", function()
       local lack = cluster.lacks()
       if lack then return pending("no network of namespaces here: " .. lack) end
-      local entry, out = played("composite", "--seed", "7", "--faults", "20", "--load", "3")
+      local entry, out = played("composite", "--seed", "7", "--faults", "20", "--load", "1.8")
       clean(entry)
       assert.is_true(tonumber(entry.faults) >= 20, out)
       assert.is_true(tonumber(entry.records) >= 500000, out)
