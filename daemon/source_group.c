@@ -2,7 +2,7 @@
 // Membership: the rebalance callback, the snapshot of the group's metadata that back sends with offsets (R3), and leaving. The callback
 // runs on the front thread inside a poll. Order, always: 1. snapshot, 2. settle or drop what is underway (hooks.change), 3. change the
 // table, 4. tell librdkafka. librdkafka doesn't rejoin until the callback has answered, so nobody else owns our partitions meanwhile,
-// unless they are lost.
+// unless they are lost, or the group has thrown this member out in the meantime: then the snapshot has another member's id.
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -32,7 +32,10 @@ static int snapshot_parse(const char *bytes, size_t size, int32_t *generation, c
     return 0;
 }
 
-static void snapshot_take(struct source *source)
+// 0: there is none that may go with the partitions held. librdkafka (2.0.2 to 2.12.1, its answer to UNKNOWN_MEMBER_ID in JoinGroup's reply)
+// lets a cooperative member that was thrown out join anew with what it had, though others have had it since: under the new member's
+// generation the broker would take offsets for it from both.
+static int snapshot_take(struct source *source)
 {
     int32_t generation = -1;
     char member[sizeof source->member] = "";
@@ -48,12 +51,15 @@ static void snapshot_take(struct source *source)
         rd_kafka_mem_free(source->rk, bytes);
     if (metadata)
         rd_kafka_consumer_group_metadata_destroy(metadata);
+    int is_same = !source->member[0] || !member[0] || !strcmp(source->member, member) || !source_assigned(source) || !GUARD("member");
     pthread_mutex_lock(&source->lock);
     source->serial++;
-    source->generation = generation;
-    memcpy(source->member, member, sizeof member);
+    source->generation = is_same && member[0] ? generation : -1;
+    if (member[0] || !source_assigned(source)) // who was given what is held, while it waits for its next id
+        memcpy(source->member, member, sizeof member);
     pthread_mutex_unlock(&source->lock);
     source->hooks.snapshot(source->hooks.opaque);
+    return is_same;
 }
 
 rd_kafka_consumer_group_metadata_t *source_group(struct source *source, uint64_t *serial)
@@ -80,6 +86,13 @@ static void failed(struct source *source, enum verdict verdict, int code, const 
 {
     if (!source->failure.verdict)
         err_set(&source->failure, verdict, code, "%s", text);
+}
+
+static void thrown_out(struct source *source)
+{
+    source->lost = 1;
+    (void)source->hooks.change(source->hooks.opaque, SOURCE_LOST);
+    failed(source, RESTART, 0, "the group threw this member out, and others may have had its partitions since");
 }
 
 static int cooperative(const struct source *source)
@@ -169,11 +182,13 @@ static void on_assign(struct source *source, rd_kafka_topic_partition_list_t *wa
 {
     struct err e = {.verdict = OK};
     char metadata[32];
+    int is_same = snapshot_take(source);
     rd_kafka_topic_partition_list_t *list =
-        source->leaving ? rd_kafka_topic_partition_list_new(0) : rd_kafka_topic_partition_list_copy(wanted);
-    snapshot_take(source);
+        source->leaving || !is_same ? rd_kafka_topic_partition_list_new(0) : rd_kafka_topic_partition_list_copy(wanted);
     source->lost = 0;
-    if (source->leaving) { // it only waited to be a member, in order to leave
+    if (!is_same)
+        thrown_out(source);
+    if (source->leaving || !is_same) { // if it leaves, it only waited to be a member
         tell_assign(source, list);
         rd_kafka_topic_partition_list_destroy(list);
         return;
@@ -216,16 +231,18 @@ static void tell_unassign(struct source *source, const rd_kafka_topic_partition_
 static void on_revoke(struct source *source, const rd_kafka_topic_partition_list_t *given)
 {
     int lost = rd_kafka_assignment_lost(source->rk);
+    // A cooperative group is already in its new generation: the old snapshot gets ILLEGAL_GENERATION.
+    int is_same = lost || !GUARD("snapshot-revoke") || snapshot_take(source);
     // librdkafka refuses to let go of what we never took on (foreign topics).
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(given->cnt);
     for (int i = 0; i < given->cnt; i++)
         if (entry_of(source, &given->elems[i])->assigned)
             rd_kafka_topic_partition_list_add(list, given->elems[i].topic, given->elems[i].partition);
-    if (!lost && GUARD("snapshot-revoke"))
-        snapshot_take(source); // a cooperative group is already in its new generation: the old snapshot gets ILLEGAL_GENERATION
     source->lost = lost;
     FAILPOINT("in-revoke");
-    if (source->hooks.change(source->hooks.opaque, lost ? SOURCE_LOST : SOURCE_REVOKE))
+    if (!is_same)
+        thrown_out(source);
+    else if (source->hooks.change(source->hooks.opaque, lost ? SOURCE_LOST : SOURCE_REVOKE))
         failed(source, RESTART, 0, "the transaction underway didn't end before partitions were to be given up");
     source_pause(source, 0); // on 2.0.2 a pause outlives an assignment
     for (int i = 0; i < list->cnt; i++)

@@ -81,6 +81,46 @@ describe("rules", function()
       assert.is_true(v.lost > 0)
    end)
 
+   -- --- R4, cooperative ------------------------------------------------------------------------------------------------------------
+   -- a's session ends while it stands in a revoke, out of the brokers' reach, and b is given all. a is told so by the answer to its next
+   -- JoinGroup alone, and comes back as a new member with what it had kept. Returns a and the witness's verdict.
+   local function thrown_out(name, guard_off)
+      local case = s:case(name, { lines = "kafka: {consumer: {partition.assignment.strategy: cooperative-sticky}}",
+         input = "session_timeout: 6s", transaction = "commit_every: 20ms, timeout: 60s" })
+      local revoke = hold(name .. "-revoke")
+      case:produce(400)
+      local a = case:daemon { instance = "a", bootstrap = p.bootstrap, guard_off = guard_off, failpoints = "in-revoke=hold:" .. revoke.path }
+      case:through()
+      revoke:close()
+      local b = case:daemon { instance = "b" }
+      revoke:reached()
+      case:load(1000)
+      wait.sleep(500) -- it fetches records that b will do
+      p:refuse(true)
+      b:wait_log("assigned partitions=4", 30)
+      local before = case:committed()
+      wait.till("b's commits", 20, function() return case:committed() > before + 2000 end)
+      p:refuse(false)
+      a:mark()
+      revoke:open()
+      a:wait_log(guard_off and "revoked partitions=2 left=0" or "starting anew: the group threw this member out", 40)
+      case:finish()
+      case:through()
+      assert.are.equal(0, a:stop())
+      assert.are.equal(0, b:stop())
+      return case:verify(), a
+   end
+
+   it("a member that was thrown out of a cooperative group doesn't go on with what it had kept", function()
+      local v = thrown_out "thrown-out"
+      clean(v)
+   end)
+
+   it("a member that was thrown out and goes on would repeat what others have done meanwhile", function()
+      local v = thrown_out("thrown-out-on", "member")
+      assert.is_true(v.repeated > 0)
+   end)
+
    -- --- F66 ------------------------------------------------------------------------------------------------------------------------
    -- a's brokers are out of reach until its session has ended, with a batch before its offsets. Then it is given back what it had; if
    -- `between`, another member had it meanwhile. Returns the witness's verdict.
