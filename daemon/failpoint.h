@@ -14,7 +14,7 @@
 //   resend (R4: what was aborted is sent again), outcome (R4: what became of a transaction is found out), fenced (R1: who is fenced goes),
 //   quarantine (a record that a worker died over is run alone, and not a third time), predecessor (R4: what was committed still is),
 //   markers (R4: readers have come past what was written),
-//   boundary (a reloaded script takes over between two transactions)
+//   boundary (a reloaded script takes over between two transactions), member (R3: who was thrown out doesn't go on as another member)
 #pragma once
 
 #ifdef FAILPOINTS
