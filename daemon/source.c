@@ -19,6 +19,12 @@ enum {
     LARGE = 64 * 1024 // bytes of a value behind which they are taken one by one: the batch has a bound in bytes
 };
 
+int64_t source_poll_ms(const struct source *source)
+{
+    int64_t session = source->pipeline->input.session_timeout_ms;
+    return session * 2 > POLL_INTERVAL ? session * 2 : POLL_INTERVAL;
+}
+
 // R10, R7: set last, so that nothing overrides them.
 static enum verdict promise_set(rd_kafka_conf_t *conf, const struct source *source, struct err *e)
 {
@@ -30,7 +36,7 @@ static enum verdict promise_set(rd_kafka_conf_t *conf, const struct source *sour
         kafka_conf_set(conf, "enable.partition.eof", "true", e) || kafka_conf_set(conf, "allow.auto.create.topics", "false", e) ||
         kafka_conf_set_number(conf, "session.timeout.ms", session, e) ||
         kafka_conf_set_number(conf, "heartbeat.interval.ms", heartbeat, e) ||
-        kafka_conf_set_number(conf, "max.poll.interval.ms", session * 2 > POLL_INTERVAL ? session * 2 : POLL_INTERVAL, e))
+        kafka_conf_set_number(conf, "max.poll.interval.ms", source_poll_ms(source), e))
         return e->verdict;
     return OK;
 }

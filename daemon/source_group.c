@@ -32,34 +32,59 @@ static int snapshot_parse(const char *bytes, size_t size, int32_t *generation, c
     return 0;
 }
 
-// 0: there is none that may go with the partitions held. librdkafka (2.0.2 to 2.12.1, its answer to UNKNOWN_MEMBER_ID in JoinGroup's reply)
-// lets a cooperative member that was thrown out join anew with what it had, though others have had it since: under the new member's
-// generation the broker would take offsets for it from both.
-static int snapshot_take(struct source *source)
+static int cooperative(const struct source *source)
 {
-    int32_t generation = -1;
-    char member[sizeof source->member] = "";
+    const char *protocol = rd_kafka_rebalance_protocol(source->rk);
+    return protocol && !strcmp(protocol, "COOPERATIVE");
+}
+
+static void membership_read(struct source *source, int32_t *generation, char *member, size_t member_size)
+{
     void *bytes = NULL;
     size_t size = 0;
     rd_kafka_consumer_group_metadata_t *metadata = rd_kafka_consumer_group_metadata(source->rk);
     rd_kafka_error_t *error = metadata ? rd_kafka_consumer_group_metadata_write(metadata, &bytes, &size) : NULL;
+    *member = 0;
     if (error)
         rd_kafka_error_destroy(error);
-    if (!bytes || snapshot_parse(bytes, size, &generation, member, sizeof member))
-        generation = -1;
+    if (!bytes || snapshot_parse(bytes, size, generation, member, member_size))
+        *generation = -1;
     if (bytes)
         rd_kafka_mem_free(source->rk, bytes);
     if (metadata)
         rd_kafka_consumer_group_metadata_destroy(metadata);
-    int is_same = !source->member[0] || !member[0] || !strcmp(source->member, member) || !source_assigned(source) || !GUARD("member");
+}
+
+// 0: there is none that may go with the partitions held. librdkafka (2.0.2 to 2.12.1) lets a cooperative member that was thrown out while
+// it was rebalancing join anew with what it had (UNKNOWN_MEMBER_ID in JoinGroup's reply, for one), though others have had it since: under
+// the new member's generation the broker would take offsets for it from both.
+static int snapshot_take(struct source *source)
+{
+    int32_t generation;
+    char member[sizeof source->member];
+    membership_read(source, &generation, member, sizeof member);
+    int is_same = !source->member[0] || !strcmp(source->member, member) || !source_assigned(source) || !cooperative(source);
+    is_same = (is_same && !source->thrown_out) || !GUARD("member");
     pthread_mutex_lock(&source->lock);
     source->serial++;
-    source->generation = is_same && member[0] ? generation : -1;
-    if (member[0] || !source_assigned(source)) // who was given what is held, while it waits for its next id
-        memcpy(source->member, member, sizeof member);
+    source->generation = is_same ? generation : -1;
+    memcpy(source->member, member, sizeof member);
     pthread_mutex_unlock(&source->lock);
     source->hooks.snapshot(source->hooks.opaque);
     return is_same;
+}
+
+// At the end of an assign callback: are member and generation still those of the snapshot? A static member that didn't rejoin in time stays
+// in the group under its id, and what it is being given is another's by then; if so the callback took long, and most often a heartbeat has
+// been told (librdkafka keeps that to itself while it rebalances).
+static int still_member(struct source *source, int64_t begun)
+{
+    int32_t generation;
+    char member[sizeof source->member];
+    if (!cooperative(source) || !GUARD("member"))
+        return 1;
+    membership_read(source, &generation, member, sizeof member);
+    return generation == source->generation && !strcmp(member, source->member) && clock_ms() - begun < source_poll_ms(source) / 2;
 }
 
 rd_kafka_consumer_group_metadata_t *source_group(struct source *source, uint64_t *serial)
@@ -88,17 +113,15 @@ static void failed(struct source *source, enum verdict verdict, int code, const 
         err_set(&source->failure, verdict, code, "%s", text);
 }
 
+// What is held stays in the table: the process ends. Until then back gets no metadata, and no later callback brings new ones.
 static void thrown_out(struct source *source)
 {
-    source->lost = 1;
+    source->lost = source->thrown_out = 1;
+    pthread_mutex_lock(&source->lock);
+    source->generation = -1;
+    pthread_mutex_unlock(&source->lock);
     (void)source->hooks.change(source->hooks.opaque, SOURCE_LOST);
     failed(source, RESTART, 0, "the group threw this member out, and others may have had its partitions since");
-}
-
-static int cooperative(const struct source *source)
-{
-    const char *protocol = rd_kafka_rebalance_protocol(source->rk);
-    return protocol && !strcmp(protocol, "COOPERATIVE");
 }
 
 static struct partition *entry_of(struct source *source, const rd_kafka_topic_partition_t *element)
@@ -182,6 +205,7 @@ static void on_assign(struct source *source, rd_kafka_topic_partition_list_t *wa
 {
     struct err e = {.verdict = OK};
     char metadata[32];
+    int64_t begun = clock_ms();
     int is_same = snapshot_take(source);
     rd_kafka_topic_partition_list_t *list =
         source->leaving || !is_same ? rd_kafka_topic_partition_list_new(0) : rd_kafka_topic_partition_list_copy(wanted);
@@ -208,6 +232,8 @@ static void on_assign(struct source *source, rd_kafka_topic_partition_list_t *wa
         source_offsets_metadata(&list->elems[i], metadata, sizeof metadata);
         partitions_assign(source->partitions, entry_of(source, &list->elems[i]), list->elems[i].offset, metadata);
     }
+    if (!still_member(source, begun)) // before the answer: behind it the next generation may begin
+        thrown_out(source);
     tell_assign(source, list);
     if (list->cnt || !cooperative(source))
         log_info("assigned partitions=%d of=%d", list->cnt, source_assigned(source));
@@ -320,7 +346,8 @@ static void on_alarm(int number)
 // Stopped while joining, a static member would be left behind that holds up the group until its session ends: only a member can leave.
 static void join_await(struct source *source, int64_t deadline)
 {
-    while (kafka_requests_joins(&source->requests) && source->generation < 0 && !source->fenced && clock_ms() < deadline) {
+    while (kafka_requests_joins(&source->requests) && source->generation < 0 && !source->fenced && !source->thrown_out &&
+           clock_ms() < deadline) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(source->rk, 50);
         if (message)
             rd_kafka_message_destroy(message);

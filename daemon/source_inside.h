@@ -33,6 +33,7 @@ struct source {
     int changed;                               // a rebalance callback ran in this poll
     int lost;                                  // what was assigned last was lost, not given back
     int fenced;                                // FENCED_INSTANCE_ID, by somebody else
+    int thrown_out;                            // others may have had what is held: the process has to go
     int leaving;                               // no partition is taken on any more
     int resubscribing;                         // unsubscribed in order to subscribe again (R13)
     rd_kafka_topic_partition_list_t *surveyed; // the partitions that the subscription found before this member joined
@@ -40,6 +41,9 @@ struct source {
     struct err failure;                        // of a callback; its verdict is OK while all is well
     long long error_logged;                    // log_due
 };
+
+// max.poll.interval.ms, which is the rebalance timeout, too.
+int64_t source_poll_ms(const struct source *source);
 
 // source_group.c
 void source_group_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list, void *opaque);

@@ -95,7 +95,6 @@ describe("rules", function()
       local b = case:daemon { instance = "b" }
       revoke:reached()
       case:load(1000)
-      wait.sleep(500) -- it fetches records that b will do
       p:refuse(true)
       b:wait_log("assigned partitions=4", 30)
       local before = case:committed()
@@ -103,7 +102,8 @@ describe("rules", function()
       p:refuse(false)
       a:mark()
       revoke:open()
-      a:wait_log(guard_off and "revoked partitions=2 left=0" or "starting anew: the group threw this member out", 40)
+      a:wait_log("revoked partitions=2 left=2", 40)
+      a:wait_log("assigned partitions=2", 40)
       case:finish()
       case:through()
       assert.are.equal(0, a:stop())
@@ -112,13 +112,18 @@ describe("rules", function()
    end
 
    it("a member that was thrown out of a cooperative group doesn't go on with what it had kept", function()
-      local v = thrown_out "thrown-out"
+      local v, a = thrown_out "thrown-out"
       clean(v)
+      -- Mostly the former; the latter where a heartbeat is answered before JoinGroup is.
+      assert.is_truthy(a:log():match "starting anew: the group threw this member out" or a:log():match "left=0\n")
    end)
 
    it("a member that was thrown out and goes on would repeat what others have done meanwhile", function()
-      local v = thrown_out("thrown-out-on", "member")
-      assert.is_true(v.repeated > 0)
+      local repeated = 0
+      for i = 1, 3 do -- not where a heartbeat is answered first
+         if repeated == 0 then repeated = thrown_out("thrown-out-on-" .. i, "member").repeated end
+      end
+      assert.is_true(repeated > 0)
    end)
 
    -- --- F66 ------------------------------------------------------------------------------------------------------------------------
