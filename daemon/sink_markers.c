@@ -57,7 +57,8 @@ static enum verdict offsets_latest(rd_kafka_t *rk, rd_kafka_topic_partition_list
         list->elems[i].offset = RD_KAFKA_OFFSET_END; // in place of a time
     rd_kafka_resp_err_t err = list->cnt ? rd_kafka_offsets_for_times(rk, list, ASK_MS) : RD_KAFKA_RESP_ERR_NO_ERROR;
     for (int i = 0; i < list->cnt && !err; i++)
-        err = list->elems[i].err || list->elems[i].offset >= 0 ? list->elems[i].err : RD_KAFKA_RESP_ERR__PARTIAL; // not answered
+        if (!(err = list->elems[i].err) && list->elems[i].offset < 0)
+            err = RD_KAFKA_RESP_ERR__PARTIAL; // it wasn't answered
     return err ? err_set(e, RETRY, err, "the ends of the output topics can't be read: %s", rd_kafka_err2str(err)) : OK;
 }
 

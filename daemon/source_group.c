@@ -113,15 +113,17 @@ static void failed(struct source *source, enum verdict verdict, int code, const 
         err_set(&source->failure, verdict, code, "%s", text);
 }
 
+static const char OTHER_MEMBER[] = "the group threw this member out, and others may have had its partitions since";
+
 // What is held stays in the table: the process ends. Until then back gets no metadata, and no later callback brings new ones.
-static void thrown_out(struct source *source)
+static void thrown_out(struct source *source, const char *why)
 {
     source->lost = source->thrown_out = 1;
     pthread_mutex_lock(&source->lock);
     source->generation = -1;
     pthread_mutex_unlock(&source->lock);
     (void)source->hooks.change(source->hooks.opaque, SOURCE_LOST);
-    failed(source, RESTART, 0, "the group threw this member out, and others may have had its partitions since");
+    failed(source, RESTART, 0, why);
 }
 
 static struct partition *entry_of(struct source *source, const rd_kafka_topic_partition_t *element)
@@ -211,7 +213,7 @@ static void on_assign(struct source *source, rd_kafka_topic_partition_list_t *wa
         source->leaving || !is_same ? rd_kafka_topic_partition_list_new(0) : rd_kafka_topic_partition_list_copy(wanted);
     source->lost = 0;
     if (!is_same)
-        thrown_out(source);
+        thrown_out(source, OTHER_MEMBER);
     if (source->leaving || !is_same) { // if it leaves, it only waited to be a member
         tell_assign(source, list);
         rd_kafka_topic_partition_list_destroy(list);
@@ -233,7 +235,7 @@ static void on_assign(struct source *source, rd_kafka_topic_partition_list_t *wa
         partitions_assign(source->partitions, entry_of(source, &list->elems[i]), list->elems[i].offset, metadata);
     }
     if (!still_member(source, begun)) // before the answer: behind it the next generation may begin
-        thrown_out(source);
+        thrown_out(source, "the rebalance took so long that others may have been given what it was about");
     tell_assign(source, list);
     if (list->cnt || !cooperative(source))
         log_info("assigned partitions=%d of=%d", list->cnt, source_assigned(source));
@@ -267,7 +269,7 @@ static void on_revoke(struct source *source, const rd_kafka_topic_partition_list
     source->lost = lost;
     FAILPOINT("in-revoke");
     if (!is_same)
-        thrown_out(source);
+        thrown_out(source, OTHER_MEMBER);
     else if (source->hooks.change(source->hooks.opaque, lost ? SOURCE_LOST : SOURCE_REVOKE))
         failed(source, RESTART, 0, "the transaction underway didn't end before partitions were to be given up");
     source_pause(source, 0); // on 2.0.2 a pause outlives an assignment
