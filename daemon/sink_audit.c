@@ -55,6 +55,8 @@ static void broker_entries_audit(struct audit *audit, const rd_kafka_ConfigResou
             audit_found(audit, AUDIT_TRANSACTIONS_REPLICA, value);
         if (!strcmp(name, "offsets.topic.replication.factor") && atoi(value) < 2)
             audit_found(audit, AUDIT_OFFSETS_REPLICA, value);
+        if (!strcmp(name, "min.insync.replicas") && atoi(value) < 2)
+            audit_found(audit, AUDIT_OFFSETS_MIN_ISR, value);
     }
     if (!verification)
         audit_found(audit, AUDIT_UNVERIFIED);

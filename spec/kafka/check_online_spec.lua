@@ -54,6 +54,7 @@ describe("asking the broker:", function()
          path .. ": warning: output topic online-out: min.insync.replicas=1: ",
          path .. ": warning: output topic online-out: unclean.leader.election.enable=true: ",
          path .. ": warning: offsets.topic.replication.factor=1: ", path .. ": warning: transaction.state.log.replication.factor=1: ",
+         path .. ": warning: the brokers have min.insync.replicas=1, and __consumer_offsets ",
          "    --operation Read --operation Describe --topic 'online-in'\n",
          "    --operation Write --operation Describe --operation DescribeConfigs --topic online-out\n",
          "    --operation Write --operation Describe --operation DescribeConfigs --operation Create --topic online-made\n",

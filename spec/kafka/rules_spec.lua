@@ -84,12 +84,14 @@ describe("rules", function()
    -- --- R3, thrown out -------------------------------------------------------------------------------------------------------------
    -- a's session ends while it stands in a revoke, out of the brokers' reach, and b is given all. a is told so by the answer to its next
    -- JoinGroup alone, and comes back as a new member with what it had kept. Returns the witness's verdict, and a's log up to its stop.
+   -- Without the question to the coordinator that the cut would meet: librdkafka can end in an assertion there (source_scout_group.c).
    local function thrown_out(name, guard_off)
       local case = s:case(name, { lines = "kafka: {consumer: {partition.assignment.strategy: cooperative-sticky}}",
          input = "session_timeout: 6s", transaction = "commit_every: 20ms, timeout: 60s" })
       local revoke = hold(name .. "-revoke")
       case:produce(400)
-      local a = case:daemon { instance = "a", bootstrap = p.bootstrap, guard_off = guard_off, failpoints = "in-revoke=hold:" .. revoke.path }
+      local a = case:daemon { instance = "a", bootstrap = p.bootstrap, failpoints = "in-revoke=hold:" .. revoke.path,
+         guard_off = guard_off and "static-check," .. guard_off or "static-check" }
       case:through()
       revoke:close()
       local b = case:daemon { instance = "b" }
@@ -115,7 +117,7 @@ describe("rules", function()
       local v, log = thrown_out "thrown-out"
       clean(v)
       -- Mostly the former; the latter where a heartbeat is answered before JoinGroup is.
-      assert.is_truthy(log:match "starting anew: the group threw this member out" or log:match "left=0\n")
+      assert.is_truthy(log:match "starting anew: the group threw this member out" or log:match "left=0\n", log)
    end)
 
    it("a member that was thrown out and goes on would repeat what others have done meanwhile", function()
