@@ -21,8 +21,9 @@ enum {
 
 int64_t source_poll_ms(const struct source *source)
 {
-    int64_t session = source->pipeline->input.session_timeout_ms;
-    return session * 2 > POLL_INTERVAL ? session * 2 : POLL_INTERVAL;
+    int64_t session = source->pipeline->input.session_timeout_ms, transaction = source->pipeline->transaction.timeout_ms;
+    int64_t longest = session > transaction * 2 ? session * 2 : transaction * 4; // a revoke waits for what is underway
+    return longest > POLL_INTERVAL ? longest : POLL_INTERVAL;
 }
 
 // R10, R7: set last, so that nothing overrides them.

@@ -32,6 +32,8 @@ static int snapshot_parse(const char *bytes, size_t size, int32_t *generation, c
     return 0;
 }
 
+static const char OTHER_MEMBER[] = "the group threw this member out, and others may have had its partitions since";
+
 static int cooperative(const struct source *source)
 {
     const char *protocol = rd_kafka_rebalance_protocol(source->rk);
@@ -74,17 +76,22 @@ static int snapshot_take(struct source *source)
     return is_same;
 }
 
-// At the end of an assign callback: are member and generation still those of the snapshot? A static member that didn't rejoin in time stays
-// in the group under its id, and what it is being given is another's by then; if so the callback took long, and most often a heartbeat has
-// been told (librdkafka keeps that to itself while it rebalances).
-static int still_member(struct source *source, int64_t begun)
+// At the end of a callback: NULL, or why what is held, or is being given, may be another's by now. A member that is thrown out meanwhile
+// has no id any more, or a generation of -1; librdkafka keeps that to itself while it rebalances. A static one that didn't rejoin in time
+// stays in the group under its id, and nothing here changes if its heartbeats don't get through: only the time tells.
+static const char *outdated(struct source *source, int64_t begun)
 {
     int32_t generation;
     char member[sizeof source->member];
+    source->rebalance_ms += clock_ms() - begun;
     if (!cooperative(source) || !GUARD("member"))
-        return 1;
+        return NULL;
     membership_read(source, &generation, member, sizeof member);
-    return generation == source->generation && !strcmp(member, source->member) && clock_ms() - begun < source_poll_ms(source) / 2;
+    if (generation < 0 || !*member || generation != source->generation || strcmp(member, source->member))
+        return OTHER_MEMBER;
+    return source->rebalance_ms < source_poll_ms(source) / 2
+               ? NULL
+               : "the rebalance took so long that others may have been given what it was about";
 }
 
 rd_kafka_consumer_group_metadata_t *source_group(struct source *source, uint64_t *serial)
@@ -112,8 +119,6 @@ static void failed(struct source *source, enum verdict verdict, int code, const 
     if (!source->failure.verdict)
         err_set(&source->failure, verdict, code, "%s", text);
 }
-
-static const char OTHER_MEMBER[] = "the group threw this member out, and others may have had its partitions since";
 
 // What is held stays in the table: the process ends. Until then back gets no metadata, and no later callback brings new ones.
 static void thrown_out(struct source *source, const char *why)
@@ -207,6 +212,7 @@ static void on_assign(struct source *source, rd_kafka_topic_partition_list_t *wa
 {
     struct err e = {.verdict = OK};
     char metadata[32];
+    const char *why;
     int64_t begun = clock_ms();
     int is_same = snapshot_take(source);
     rd_kafka_topic_partition_list_t *list =
@@ -234,8 +240,9 @@ static void on_assign(struct source *source, rd_kafka_topic_partition_list_t *wa
         source_offsets_metadata(&list->elems[i], metadata, sizeof metadata);
         partitions_assign(source->partitions, entry_of(source, &list->elems[i]), list->elems[i].offset, metadata);
     }
-    if (!still_member(source, begun)) // before the answer: behind it the next generation may begin
-        thrown_out(source, "the rebalance took so long that others may have been given what it was about");
+    if ((why = outdated(source, begun))) // before the answer: behind it the next generation may begin
+        thrown_out(source, why);
+    source->rebalance_ms = 0;
     tell_assign(source, list);
     if (list->cnt || !cooperative(source))
         log_info("assigned partitions=%d of=%d", list->cnt, source_assigned(source));
@@ -259,6 +266,8 @@ static void tell_unassign(struct source *source, const rd_kafka_topic_partition_
 static void on_revoke(struct source *source, const rd_kafka_topic_partition_list_t *given)
 {
     int lost = rd_kafka_assignment_lost(source->rk);
+    const char *why;
+    int64_t begun = clock_ms();
     // A cooperative group is already in its new generation: the old snapshot gets ILLEGAL_GENERATION.
     int is_same = lost || !GUARD("snapshot-revoke") || snapshot_take(source);
     // librdkafka refuses to let go of what we never took on (foreign topics).
@@ -272,6 +281,10 @@ static void on_revoke(struct source *source, const rd_kafka_topic_partition_list
         thrown_out(source, OTHER_MEMBER);
     else if (source->hooks.change(source->hooks.opaque, lost ? SOURCE_LOST : SOURCE_REVOKE))
         failed(source, RESTART, 0, "the transaction underway didn't end before partitions were to be given up");
+    if (lost)
+        source->rebalance_ms = 0;
+    else if (is_same && !source->leaving && (why = outdated(source, begun)))
+        thrown_out(source, why);
     source_pause(source, 0); // on 2.0.2 a pause outlives an assignment
     for (int i = 0; i < list->cnt; i++)
         partitions_release(source->partitions, entry_of(source, &list->elems[i]));

@@ -33,6 +33,7 @@ struct source {
     int changed;                               // a rebalance callback ran in this poll
     int lost;                                  // what was assigned last was lost, not given back
     int fenced;                                // FENCED_INSTANCE_ID, by somebody else
+    int64_t rebalance_ms;                      // what its callbacks took of the rebalance underway
     int thrown_out;                            // others may have had what is held: the process has to go
     int leaving;                               // no partition is taken on any more
     int resubscribing;                         // unsubscribed in order to subscribe again (R13)
