@@ -120,7 +120,7 @@ static void failed(struct source *source, enum verdict verdict, int code, const 
         err_set(&source->failure, verdict, code, "%s", text);
 }
 
-// What is held stays in the table: the process ends. Until then back gets no metadata, and no later callback brings new ones.
+// The process ends. Until then back gets no metadata, and no later callback brings new ones.
 static void thrown_out(struct source *source, const char *why)
 {
     source->lost = source->thrown_out = 1;

@@ -232,6 +232,9 @@ end]]
          open { timeout = timeout }
          assert.equal(tostring(timeout), mock.property(PRODUCER, "transaction.timeout.ms"))
          assert.equal(math.min(4000, math.floor(timeout / 3)), tonumber(mock.property(PRODUCER, "socket.timeout.ms")))
+         source({ timeout = timeout }, function() -- a revoke waits for the transaction underway
+            assert.is_true(tonumber(mock.property(CONSUMER, "max.poll.interval.ms")) >= 4 * timeout)
+         end)
       end
       source(nil, function(_, pipeline)
          local poll, session = tonumber(mock.property(CONSUMER, "max.poll.interval.ms")), tonumber(mock.property(CONSUMER, "session.timeout.ms"))
