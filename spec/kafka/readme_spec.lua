@@ -32,7 +32,7 @@ local INLINE = {
    ["onced check"] = "%s orders.yaml",
    ["onced check --online"] = '%s --brokers "$BROKERS" orders.yaml | grep "group orders: . of 4 partitions have a committed offset"',
    ["onced config --show-origin"] = "%s orders.yaml | grep 'orders.yaml:5'",
-   ["onced run"] = '(timeout --preserve-status 5 %s --brokers "$BROKERS" orders.yaml)',
+   ["onced run"] = '(timeout --foreground --preserve-status 5 %s --brokers "$BROKERS" orders.yaml)', -- else TERM comes twice
    ["onced run -c conf/onced.yaml"] = "%s 2>&1 | grep conf/onced.yaml", -- its pipelines aren't there
    ["onced reload --wait"] = "%s; [ $? = 69 ]", -- with a daemon: in the console blocks
    ["onced status"] = "%s; [ $? = 69 ]",
