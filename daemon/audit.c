@@ -39,7 +39,7 @@ static const struct {
                                     "transaction.state.log.replication.factor=%s: a lost disk can lose the outcome of transactions"},
     [AUDIT_OFFSETS_REPLICA] = {"`offsets.topic.replication.factor` below 2", AUDIT_WARNS,
                                "offsets.topic.replication.factor=%s: a lost disk can lose the group's offsets"},
-    // The offsets topic is made with settings of its own, and this isn't among them.
+    // The offsets topic is made with settings of its own (GroupCoordinator.groupMetadataTopicConfigs), and this isn't among them.
     [AUDIT_OFFSETS_MIN_ISR] = {"the brokers' own `min.insync.replicas` below 2", AUDIT_WARNS,
                                "the brokers have min.insync.replicas=%s, and __consumer_offsets with them unless it was altered: one lost "
                                "disk can lose committed offsets"},
