@@ -2,18 +2,16 @@
 // One pipeline file into a struct config_pipeline, with the rules that concern this file alone.
 #include "config_draft.h"
 
+#include "config_pattern.h"
 #include "err.h"
 #include "spelling.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-enum { PATTERN_MOST = 1000, COPIES_MOST = 1000 };
 
 struct pipeline_draft {
     struct config_draft *draft;
@@ -102,47 +100,18 @@ static void cluster_choose(struct pipeline_draft *p)
     config_property_read(p->draft, at(p, "kafka"), &p->pipeline.both, &p->pipeline.consumer, &p->pipeline.producer);
 }
 
-// What would take regcomp gigabytes or its whole stack; NULL: nothing. Bounds, and each + after something that is repeated or a group (it
-// copies that once), are multiplied as if each stood inside of the one before.
-static const char *pattern_problem(const char *pattern)
-{
-    long copies = 1;
-    if (strlen(pattern) > PATTERN_MOST)
-        return "it is longer than 1000 bytes";
-    for (const char *at = strpbrk(pattern, "{+"); at && copies <= COPIES_MOST; at = strpbrk(at + 1, "{+")) {
-        if (*at == '+') {
-            copies *= at > pattern && strchr(")}*+?", at[-1]) ? 2 : 1;
-            continue;
-        }
-        char *end;
-        long least = strtol(at + 1, &end, 10), most = *end == ',' ? strtol(end + 1, NULL, 10) : 0, bound = most > least ? most : least;
-        copies *= bound > COPIES_MOST ? COPIES_MOST + 1 : bound > 1 ? bound : 1;
-    }
-    return copies > COPIES_MOST ? "its repetitions, as in {1,9} or (...)+, multiply to more than 1000" : NULL;
-}
-
 // A regular expression is compiled as librdkafka will do it. False: reported.
 static int input_topic_check(const struct pipeline_draft *p, struct report_place place, const char *topic)
 {
-    regex_t regex;
-    char problem[128];
-    const char *costly = pattern_problem(topic);
+    char text[200];
     if (*topic != '^') {
         topic_check(p, place, topic);
         return 1;
     }
-    if (costly) {
-        report_error(p->draft->report, place, NULL, "\"%s\" can't be a pattern of topics: %s", topic, costly);
-        return 0;
-    }
-    int code = regcomp(&regex, topic, REG_EXTENDED | REG_NOSUB);
-    if (!code) {
-        regfree(&regex);
-        return 1;
-    }
-    regerror(code, &regex, problem, sizeof problem);
-    report_error(p->draft->report, place, NULL, "\"%s\" is not a regular expression: %s", topic, problem);
-    return 0;
+    const char *problem = config_pattern_problem(topic, text, sizeof text);
+    if (problem)
+        report_error(p->draft->report, place, NULL, "\"%s\" %s", topic, problem);
+    return !problem;
 }
 
 static void input_build(struct pipeline_draft *p)
