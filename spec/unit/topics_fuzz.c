@@ -49,9 +49,9 @@ static int says(const char *report, const char *subject, const char *what)
 {
     static const char sign[] = ": error: ";
     size_t size = strlen(subject);
-    for (const char *line = report; line; line = strchr(line, '\n'), line += line != NULL) {
-        const char *at = strncmp(line, "topics.yaml:", 12) ? NULL : strstr(line, sign);
-        if (at && !strncmp(at += sizeof sign - 1, subject, size) && at[size] == ' ' && !strncmp(at + size + 1, what, strlen(what)))
+    for (const char *line = report, *at; line && (at = strstr(line, sign)); line = strstr(at, "\ntopics.yaml:")) {
+        at += sizeof sign - 1;
+        if (!strncmp(at, subject, size) && at[size] == ' ' && !strncmp(at + size + 1, what, strlen(what)))
             return 1;
     }
     return 0;
