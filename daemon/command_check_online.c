@@ -42,7 +42,8 @@ static void acls_print(const struct config_pipeline *pipeline, FILE *out)
     fprintf(out, "    --operation Read --operation Describe --group %s\n", pipeline->group);
     fprintf(out, "    --operation Write --operation Describe --transactional-id onced.%s.%s. --resource-pattern-type prefixed\n",
             pipeline->name, pipeline->instance);
-    fputs("  None on the cluster; DescribeConfigs there lets the audit read the brokers' settings.\n"
+    fputs("  None on the cluster; DescribeConfigs there lets the audit read the brokers' settings. Read on the outputs lets a commit whose "
+          "answer was lost be compared with what readers see.\n"
           "  Not proved, since it takes writing: the right to write to the outputs, to use the transactional id, and to commit for the "
           "group.\n",
           out);

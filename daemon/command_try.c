@@ -27,7 +27,7 @@ static int says(int code, const char *text)
     return code;
 }
 
-static int record_try(void *opaque, const struct source_sample *sample)
+static int record_try(void *opaque, const struct kafka_sample *sample)
 {
     struct trial *trial = opaque;
     struct onced_rehearsal *rehearsal = trial->rehearsal;
@@ -74,10 +74,10 @@ static int lines_try(struct trial *trial, const struct arguments *arguments)
     return failed || trial->stopped ? EX_DATAERR : EX_OK;
 }
 
-static int topic_try(struct trial *trial, const struct source_sample_request *request)
+static int topic_try(struct trial *trial, const struct kafka_sample_request *request)
 {
     struct err e;
-    if (source_sample_read(rehearsal_pipeline(trial->rehearsal), request, record_try, trial, &e))
+    if (kafka_sample_read(rehearsal_pipeline(trial->rehearsal), request, record_try, trial, &e))
         return says(EX_UNAVAILABLE, e.text);
     return trial->stopped ? EX_DATAERR : EX_OK;
 }
@@ -97,7 +97,7 @@ static int number_of(const struct arguments *arguments, const char *option, int6
     return EX_OK;
 }
 
-static int request_read(const struct arguments *arguments, struct source_sample_request *request)
+static int request_read(const struct arguments *arguments, struct kafka_sample_request *request)
 {
     int64_t partition;
     const char *const of_topic[] = {"--partition", "--offset"};
@@ -116,7 +116,7 @@ static int request_read(const struct arguments *arguments, struct source_sample_
     return code;
 }
 
-static int trial_run(struct trial *trial, const struct arguments *arguments, const struct source_sample_request *request)
+static int trial_run(struct trial *trial, const struct arguments *arguments, const struct kafka_sample_request *request)
 {
     struct onced_rehearsal *rehearsal = trial->rehearsal;
     if (rehearsal->problem) {
@@ -138,7 +138,7 @@ static int trial_run(struct trial *trial, const struct arguments *arguments, con
 static int run(struct arguments *arguments)
 {
     struct config_request files;
-    struct source_sample_request request;
+    struct kafka_sample_request request;
     int code = request_read(arguments, &request);
     if (code == EX_OK)
         code = command_request(arguments, &files);

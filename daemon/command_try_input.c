@@ -14,7 +14,7 @@ struct line {
     struct try_input *input;
     struct onced_json *json;
     struct pool pool;
-    struct source_sample sample;
+    struct kafka_sample sample;
     struct onced_header *headers;
 };
 
@@ -54,7 +54,7 @@ static int whole_read(struct line *line, const char *name, int32_t node, int64_t
 
 static void header_add(struct line *line, int32_t name, int32_t value)
 {
-    struct source_sample *sample = &line->sample;
+    struct kafka_sample *sample = &line->sample;
     line->headers = pool_grow(&line->pool, line->headers, sample->header_count, sizeof *line->headers);
     struct onced_header *header = &line->headers[sample->header_count++];
     must(onced_json_value(line->json, name) == ONCED_JSON_STRING);
@@ -124,7 +124,7 @@ static int object_read(struct line *line, const char *text, size_t size)
 static int line_read(struct line *line, const char *text, size_t size)
 {
     struct try_input *input = line->input;
-    line->sample = (struct source_sample){
+    line->sample = (struct kafka_sample){
         .topic = input->topic,
         .record = {.at = input->next_offset++, .time = onced_now(), .key_size = -1, .value_size = -1},
     };
@@ -139,7 +139,7 @@ static int line_read(struct line *line, const char *text, size_t size)
                               : problem_set(line, "the pipeline's input topics are patterns: --format=json, and \"topic\" in each record");
 }
 
-int try_input_read(struct try_input *input, int (*take)(void *opaque, const struct source_sample *sample), void *opaque)
+int try_input_read(struct try_input *input, int (*take)(void *opaque, const struct kafka_sample *sample), void *opaque)
 {
     struct line line = {.input = input, .json = onced_json_new()};
     char *text = NULL;

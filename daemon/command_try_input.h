@@ -3,7 +3,7 @@
 #pragma once
 #include <stdio.h>
 
-#include "source_sample.h"
+#include "kafka_sample.h"
 
 struct try_input {
     FILE *in;
@@ -15,4 +15,4 @@ struct try_input {
 };
 
 // Calls `take` for each line until it answers non-zero. 0; or -1: `problem` says what is wrong with `line`.
-int try_input_read(struct try_input *input, int (*take)(void *opaque, const struct source_sample *sample), void *opaque);
+int try_input_read(struct try_input *input, int (*take)(void *opaque, const struct kafka_sample *sample), void *opaque);

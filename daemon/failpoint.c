@@ -32,10 +32,11 @@ static struct guard {
     const char *name;
     int off;
 } guards[] = {
-    {"taint", 0},   {"maybe", 0},        {"abort", 0},       {"snapshot-revoke", 0}, {"assignment-number", 0}, {"drop-successor", 0},
-    {"rewind", 0},  {"offset-guard", 0}, {"eof-offsets", 0}, {"membership", 0},      {"static-check", 0},      {"flush", 0},
-    {"settle", 0},  {"resend", 0},       {"outcome", 0},     {"fenced", 0},          {"quarantine", 0},        {"predecessor", 0},
-    {"markers", 0}, {"boundary", 0},     {"member", 0},
+    {"taint", 0},          {"maybe", 0},      {"abort", 0},        {"snapshot-revoke", 0}, {"assignment-number", 0},
+    {"drop-successor", 0}, {"rewind", 0},     {"offset-guard", 0}, {"eof-offsets", 0},     {"membership", 0},
+    {"static-check", 0},   {"flush", 0},      {"settle", 0},       {"resend", 0},          {"outcome", 0},
+    {"fenced", 0},         {"quarantine", 0}, {"predecessor", 0},  {"markers", 0},         {"boundary", 0},
+    {"member", 0},         {"seen", 0},
 };
 
 enum { POINTS = sizeof points / sizeof *points, GUARDS = sizeof guards / sizeof *guards };

@@ -13,7 +13,7 @@
 //   member in its generation), static-check (R13), flush (R14), settle (a rebalance waits for the batch underway or drops it),
 //   resend (R4: what was aborted is sent again), outcome (R4: what became of a transaction is found out), fenced (R1: who is fenced goes),
 //   quarantine (a record that a worker died over is run alone, and not a third time), predecessor (R4: what was committed still is),
-//   markers (R4: readers have come past what was written),
+//   markers (R4: readers have come past what was written), seen (R4: nor do they see what the group's offsets deny),
 //   boundary (a reloaded script takes over between two transactions), member (R3: who was thrown out doesn't go on as another member)
 #pragma once
 

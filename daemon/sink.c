@@ -13,6 +13,7 @@
 #include "log.h"
 #include "sink_markers.h"
 #include "sink_output.h"
+#include "sink_seen.h"
 #include "sink_topics.h"
 
 enum {
@@ -28,6 +29,7 @@ struct deliveries {
     int32_t output;            // its index in the batch
     int maybe;                 // failed, and yet perhaps in the log
     int permanent;             // would fail again for ever
+    struct sink_delivery first;
 };
 
 struct sink {
@@ -54,8 +56,11 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *report, void *
     struct sink *sink = opaque;
     struct deliveries *d = &sink->deliveries;
     (void)rk;
-    if (!report->err)
+    if (!report->err) {
+        if (!d->first.known && report->offset >= 0)
+            d->first = (struct sink_delivery){1, (int32_t)(intptr_t)report->_private, report->partition, report->offset};
         return;
+    }
     if (rd_kafka_message_status(report) != RD_KAFKA_MSG_STATUS_NOT_PERSISTED)
         d->maybe = sink->maybe = 1;
     if (sink_topics_permanent(report->err)) {
@@ -420,6 +425,12 @@ enum verdict sink_commit(struct sink *sink, int timeout_ms, struct err *e)
         e->verdict = verdict = RESTART;
     }
     return noted(sink, verdict, e);
+}
+
+enum verdict sink_seen(const struct sink *sink, const struct batch *batch, int *seen, struct err *e)
+{
+    *seen = 0;
+    return sink->deliveries.first.known ? sink_seen_ask(sink->pipeline, batch, &sink->deliveries.first, seen, e) : OK;
 }
 
 enum verdict sink_abort(struct sink *sink, struct err *e)

@@ -6,7 +6,7 @@
 
 #include "kafka.h"
 #include "log.h"
-#include "source_sample.h"
+#include "kafka_sample.h"
 #include "source_scout_group.h"
 
 enum { ASK_MS = 5000 };
@@ -63,7 +63,7 @@ static void group_audit(struct audit *audit, rd_kafka_t *rk, const struct config
 enum verdict source_audit_run(struct audit *audit, const struct config_pipeline *pipeline, struct err *e)
 {
     const struct rd_kafka_metadata *metadata;
-    rd_kafka_t *rk = source_sample_reader(pipeline, e);
+    rd_kafka_t *rk = kafka_sample_reader(pipeline, e);
     if (!rk)
         return e->verdict;
     rd_kafka_resp_err_t err = rd_kafka_metadata(rk, 1, NULL, &metadata, ASK_MS);

@@ -222,6 +222,31 @@ static enum verdict attempt(struct transaction *t, struct batch *batch, struct e
     return verdict;
 }
 
+// The group's offsets say that a commit wasn't one. If readers see its outputs all the same, brokers have lost offsets that they had
+// acknowledged, and to send the batch again would repeat it. OK: they don't; RETRY: to be dropped; HALT.
+static enum verdict offsets_lost(struct transaction *t, const struct batch *batch, struct err *e)
+{
+    int seen;
+    int32_t count;
+    enum verdict verdict;
+    for (int try = 0; (verdict = sink_seen(t->sink, batch, &seen, e)) == RETRY; try++) {
+        if (mailbox_is_dropped(t->mailbox))
+            return err_set(e, RETRY, 0, "its partitions are held no more");
+        rest(t, pause_of(try));
+    }
+    if (verdict || !seen)
+        return verdict;
+    const char *const *topics = source_topics(t->source, &count);
+    for (int32_t i = 0; i < batch->offset_count; i++) {
+        const struct batch_offset *o = &batch->offsets[i];
+        log_error("the group %s stands at offset %lld of %s[%d], what readers see of it is that before %lld", t->pipeline->group,
+                  (long long)o->before, topics[o->topic_index], o->partition, (long long)o->next);
+    }
+    return err_set(e, HALT, 0,
+                   "readers see what the group's offsets deny: brokers have lost offsets that they had acknowledged; nothing is repeated "
+                   "if they are set as above before the next start (README, Limits)");
+}
+
 // The outcome of an attempt is unknown: a new handle settles it on the broker (it completes a prepared commit, aborts an open one), then
 // the group's offsets tell. OK: committed; RESEND: not committed; HALT; RETRY: to be dropped.
 static enum verdict outcome_find(struct transaction *t, const struct batch *batch, struct err *e)
@@ -243,6 +268,8 @@ static enum verdict outcome_find(struct transaction *t, const struct batch *batc
             break;
         rest(t, pause_of(try));
     }
+    if (found == FOUND_BEFORE && t->ending && GUARD("seen") && (verdict = offsets_lost(t, batch, e)))
+        return verdict;
     log_notice("outcome was in doubt (%s): %s", why.text,
                found == FOUND_NEXT     ? "committed"
                : found == FOUND_BEFORE ? "not committed, sent again"

@@ -30,6 +30,7 @@ local GUARDS = {
    abort = { LATE, 'f42 = "m_20", guards = { "maybe", "abort" }' },
    predecessor = { LATE, "passed over without predecessor" },
    markers = { LATE, "passed over without markers" },
+   seen = { RULES, "what the group's offsets deny would be there twice" },
    member = { RULES, "would repeat what others have done meanwhile" },
    ["snapshot-revoke"] = { RULES, "loses the batch to its old generation" },
    ["assignment-number"] = { RULES, "without either it would be committed" },

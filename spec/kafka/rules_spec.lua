@@ -258,6 +258,48 @@ describe("rules", function()
       assert.are_not.same(numbers(20), dropped_with_a_successor("successor-stays", "drop-successor")) -- 11 behind 20, or not yet there
    end)
 
+   -- --- R4 -------------------------------------------------------------------------------------------------------------------------
+   -- The answers to a commit are lost, which was done. Before the worker asks what became of it, its offsets are set back to those before
+   -- the batch: the brokers had acknowledged them, and don't know of them any more.
+   local function denied(name, guard_off)
+      local case = s:case(name, { partitions = 1, input = "session_timeout: 30s", transaction = "commit_every: 300ms, timeout: 6s" })
+      local d = case:daemon { bootstrap = p.bootstrap, guard_off = guard_off }
+      case:produce(50)
+      case:through()
+      local before = s.witness:offset(name, case.input, 0)
+      for _ = 1, 8 do p:hold(proxy.END_TXN, "resp") end
+      case:produce(50)
+      local after
+      wait.till("the commit", 20, function()
+         after = s.witness:offset(name, case.input, 0)
+         return after > before
+      end, 20)
+      s.witness:commit_offset { group = name, topic = case.input, partition = 0, offset = before, transactional = true }
+      d:wait_log(guard_off and "outcome was in doubt.*: not committed" or "halted: readers see what the group's offsets deny", 40)
+      p:drop()
+      return case, d, before, after
+   end
+
+   it("readers see what the group's offsets deny: halts, and says from where to go on (R4)", function()
+      local case, d, before, after = denied "denied"
+      assert.are.equal(65, d:wait(30))
+      local from, to = d:log():match "the group denied stands at offset (%d+) of denied%.in%[0%], what readers see of it is that before (%d+)"
+      assert.are.same({ before, after }, { tonumber(from), tonumber(to) }, d:log())
+      s.witness:commit_offset { group = "denied", topic = case.input, partition = 0, offset = tonumber(to) }
+      d:start()
+      case:produce(50)
+      case:through()
+      assert.are.equal(0, d:stop())
+      case:clean()
+   end)
+
+   it("what the group's offsets deny would be there twice", function()
+      local case, d, before, after = denied("denied-on", "seen")
+      case:through()
+      assert.are.equal(0, d:stop())
+      assert.are.equal(after - before, case:verify().repeated)
+   end)
+
    -- --- R14 ------------------------------------------------------------------------------------------------------------------------
    -- Produce requests and answers seen between a transaction's offsets and its end.
    local function records_beside_offsets(name, guard_off)

@@ -33,7 +33,7 @@ describe("a broker with TLS and SASL", function()
    local dir = ("build/spec/tls-%d"):format(process.self())
    local k, w, started
 
-   -- A key, and a certificate of our authority for `name`, both in NAME.pem as the broker wants them; `days` below 0: it has expired.
+   -- A key, and a certificate of our authority for `name`, both in NAME.pem as the broker wants them; `days` 0: it has expired.
    local function certificate(name, subject, alternatives, days)
       write(dir .. "/extension", alternatives)
       shell(([[cd %s && openssl req -new -newkey rsa:2048 -nodes -keyout %s.key -subj /CN=%s -out request &&
@@ -63,7 +63,7 @@ describe("a broker with TLS and SASL", function()
       shell("mkdir -p " .. dir)
       shell("cd " .. dir .. " && openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 30 -subj /CN=onced-specs")
       certificate("broker", "broker", "subjectAltName=IP:127.0.0.1", 30)
-      certificate("expired", "expired", "subjectAltName=IP:127.0.0.1", -1)
+      certificate("expired", "expired", "subjectAltName=IP:127.0.0.1", 0)
       certificate("stranger", "stranger", "subjectAltName=DNS:elsewhere.invalid", 30)
       certificate("client", "client", "extendedKeyUsage=clientAuth", 30)
       shell(("cd %s && openssl rsa -aes256 -passout pass:%s -in client.key -out client.locked"):format(dir, KEY_SECRET))

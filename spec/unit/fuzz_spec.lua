@@ -16,9 +16,13 @@ local function count(command)
    return number
 end
 
+-- libFuzzer comes with clang, which is no matter of the libraries beneath: spec/compat has none.
+local CLANG = count "command -v clang | wc -l" > 0
+
 describe("spec/fuzz", function()
    for name, runs in pairs(RUNS) do
       it("finds nothing in the corpus of " .. name, function()
+         if not CLANG then return pending "no clang here" end
          local text, status = fuzz(name .. " --replay")
          assert.equal(0, status, text)
          local _, executed = text:gsub("Executed /[^\n]* in %d+ ms\n", "")
@@ -27,6 +31,7 @@ describe("spec/fuzz", function()
       end)
 
       it("finds nothing in new inputs of " .. name, function()
+         if not CLANG then return pending "no clang here" end
          local text, status = fuzz(("%s --runs %d"):format(name, runs))
          assert.equal(0, status, text)
          assert.is_true(tonumber(text:match "stat::number_of_executed_units: (%d+)") >= runs, text)

@@ -19,7 +19,7 @@ struct part {
 };
 
 struct expected {
-    char text[1 << 16];
+    char text[1 << 19]; // 4096 bytes of input, half of them references to the other half
     size_t size;
     int secret, unknown;
 };
@@ -47,6 +47,8 @@ static int is_utf8(const char *text, size_t size)
 
 static void expect(struct expected *e, const char *text, size_t size)
 {
+    if (size > sizeof e->text - e->size)
+        finding("more is expected than there is room for");
     memcpy(e->text + e->size, text, size);
     e->size += size;
 }
@@ -89,7 +91,8 @@ static void expect_reference(struct expected *e, const struct part *parts, const
 
 static void expect_text(struct expected *e, const struct part *parts)
 {
-    *e = (struct expected){.size = 0};
+    e->size = 0;
+    e->secret = e->unknown = 0;
     for (const char *at = parts[TEXT].text; *at; at++) {
         const char *close = strncmp(at, "${", 2) ? NULL : strchr(at, '}');
         if (close) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// See source_sample.h. An assigned consumer, on the caller's thread: it never joins a group, so a running pipeline isn't disturbed.
-#include "source_sample.h"
+// See kafka_sample.h. An assigned consumer, on the caller's thread: it never joins a group, so a running pipeline isn't disturbed.
+#include "kafka_sample.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 
 enum { ANSWER_MS = 5000, SILENCE_MS = 10000 };
 
-rd_kafka_t *source_sample_reader(const struct config_pipeline *pipeline, struct err *e)
+rd_kafka_t *kafka_sample_reader(const struct config_pipeline *pipeline, struct err *e)
 {
     rd_kafka_conf_t *conf = kafka_conf_new(pipeline, &pipeline->consumer, e);
     if (!conf)
@@ -31,13 +31,13 @@ rd_kafka_t *source_sample_reader(const struct config_pipeline *pipeline, struct 
     return rk;
 }
 
-static enum verdict give(const rd_kafka_message_t *message, int (*take)(void *opaque, const struct source_sample *sample), void *opaque,
+static enum verdict give(const rd_kafka_message_t *message, int (*take)(void *opaque, const struct kafka_sample *sample), void *opaque,
                          int *stop, struct err *e)
 {
     rd_kafka_headers_t *given = NULL;
     size_t count = rd_kafka_message_headers(message, &given) == RD_KAFKA_RESP_ERR_NO_ERROR ? rd_kafka_header_cnt(given) : 0;
     struct onced_header *headers = calloc(count + 1, sizeof *headers);
-    struct source_sample sample = {
+    struct kafka_sample sample = {
         .topic = rd_kafka_topic_name(message->rkt),
         .record =
             {
@@ -68,8 +68,8 @@ static enum verdict give(const rd_kafka_message_t *message, int (*take)(void *op
 }
 
 // The end is what is committed now: behind it a reader would wait.
-static enum verdict records_read(rd_kafka_t *rk, const struct source_sample_request *request,
-                                 int (*take)(void *opaque, const struct source_sample *sample), void *opaque, struct err *e)
+static enum verdict records_read(rd_kafka_t *rk, const struct kafka_sample_request *request,
+                                 int (*take)(void *opaque, const struct kafka_sample *sample), void *opaque, struct err *e)
 {
     int64_t taken = 0, heard_ms = clock_ms();
     int stop = 0;
@@ -94,7 +94,7 @@ static enum verdict records_read(rd_kafka_t *rk, const struct source_sample_requ
 }
 
 // Where to begin. Offsets of markers are counted among the last ones, so fewer records than wanted may come.
-static enum verdict start_find(rd_kafka_t *rk, const struct source_sample_request *request, int64_t *start, struct err *e)
+static enum verdict start_find(rd_kafka_t *rk, const struct kafka_sample_request *request, int64_t *start, struct err *e)
 {
     int64_t first, end;
     rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(rk, request->topic, request->partition, &first, &end, ANSWER_MS);
@@ -108,11 +108,11 @@ static enum verdict start_find(rd_kafka_t *rk, const struct source_sample_reques
     return OK;
 }
 
-enum verdict source_sample_read(const struct config_pipeline *pipeline, const struct source_sample_request *request,
-                                int (*take)(void *opaque, const struct source_sample *sample), void *opaque, struct err *e)
+enum verdict kafka_sample_read(const struct config_pipeline *pipeline, const struct kafka_sample_request *request,
+                               int (*take)(void *opaque, const struct kafka_sample *sample), void *opaque, struct err *e)
 {
     int64_t start = 0;
-    rd_kafka_t *rk = source_sample_reader(pipeline, e);
+    rd_kafka_t *rk = kafka_sample_reader(pipeline, e);
     if (!rk)
         return e->verdict;
     enum verdict verdict = start_find(rk, request, &start, e);
