@@ -6,6 +6,7 @@
 #include "spelling.h"
 
 #include <ctype.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -201,6 +202,7 @@ static int command_start(const struct command *command, int argc, char **argv)
 int cli_main(int argc, char **argv)
 {
     const char *meant = NULL, *name = argc > 1 ? argv[1] : "";
+    signal(SIGCHLD, SIG_DFL); // who ignores it isn't told how a child has ended
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || (strcmp(name, "help") == 0 && argc == 2)) {
         help_print(NULL);
         return EX_OK;

@@ -118,6 +118,7 @@ struct config_request {
     const char *brokers;  // --brokers or ONCED_BROKERS, NULL: from the service file; replaces those of the cluster `main` or the only one
     int brokers_yield;    // ONCED_BROKERS: only where the service file names no cluster
     int brokers_optional; // check: brokers may be unknown
+    int checked;          // the same files were found good by another process just now
     const char *instance; // ONCED_INSTANCE: beats the service file; NULL: none
 };
 

@@ -5,4 +5,5 @@
 #include <stddef.h>
 
 // NULL: it compiles, soon. Otherwise what is to be said of the pattern, put behind its text; lent until the next call, or `text`.
-const char *config_pattern_problem(const char *pattern, char *text, size_t size);
+// checked: another process has had that answer for the same pattern just now; nothing is tried again, nor waited for.
+const char *config_pattern_problem(const char *pattern, int checked, char *text, size_t size);

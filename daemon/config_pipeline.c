@@ -108,7 +108,7 @@ static int input_topic_check(const struct pipeline_draft *p, struct report_place
         topic_check(p, place, topic);
         return 1;
     }
-    const char *problem = config_pattern_problem(topic, text, sizeof text);
+    const char *problem = config_pattern_problem(topic, p->draft->request->checked, text, sizeof text);
     if (problem)
         report_error(p->draft->report, place, NULL, "\"%s\" %s", topic, problem);
     return !problem;

@@ -160,7 +160,9 @@ static char *plans_read(const struct reload *reload, struct plans *plans)
 {
     int errors = 0;
     FILE *nowhere = nowhere_open();
-    struct config *config = config_load(reload->request, CONFIG_TEXT, nowhere, &errors);
+    struct config_request request = *reload->request;
+    request.checked = 1;
+    struct config *config = config_load(&request, CONFIG_TEXT, nowhere, &errors);
     fclose(nowhere);
     if (config && plans_fill(plans, config, reload->shelf))
         return NULL;

@@ -11,9 +11,9 @@
 #include "failpoint.h"
 #include "kafka.h"
 #include "log.h"
+#include "sink_look.h"
 #include "sink_markers.h"
 #include "sink_output.h"
-#include "sink_seen.h"
 #include "sink_topics.h"
 
 enum {
@@ -29,7 +29,7 @@ struct deliveries {
     int32_t output;            // its index in the batch
     int maybe;                 // failed, and yet perhaps in the log
     int permanent;             // would fail again for ever
-    struct sink_delivery first;
+    struct sink_firsts firsts;
 };
 
 struct sink {
@@ -42,9 +42,10 @@ struct sink {
     rd_kafka_topic_t **handles; // one a topic, of rk
     struct kafka_requests requests;
     struct deliveries deliveries;
-    int maybe;   // R5, over the handle's life: a failed delivery that may be in the log
-    int aborted; // R4: an abort was called on this handle
-    int fatal;   // any call answered RESTART
+    struct sink_look *look; // NULL: none is underway
+    int maybe;              // R5, over the handle's life: a failed delivery that may be in the log
+    int aborted;            // R4: an abort was called on this handle
+    int fatal;              // any call answered RESTART
     int fenced, open, poisoned;
     int64_t began, refreshed;
     uint8_t *suspects; // R15: one flag an output of the batch that failed
@@ -56,11 +57,8 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *report, void *
     struct sink *sink = opaque;
     struct deliveries *d = &sink->deliveries;
     (void)rk;
-    if (!report->err) {
-        if (!d->first.known && report->offset >= 0)
-            d->first = (struct sink_delivery){1, (int32_t)(intptr_t)report->_private, report->partition, report->offset};
-        return;
-    }
+    if (!report->err)
+        return sink_firsts_note(&d->firsts, report);
     if (rd_kafka_message_status(report) != RD_KAFKA_MSG_STATUS_NOT_PERSISTED)
         d->maybe = sink->maybe = 1;
     if (sink_topics_permanent(report->err)) {
@@ -93,6 +91,7 @@ struct sink *sink_new(const struct config_pipeline *pipeline, const char *id, st
 
 static void handle_close(struct sink *sink)
 {
+    sink_look_free(&sink->look);
     if (!sink->rk)
         return;
     // Purged first: what is still queued must not go out, and its memory belongs to the batch.
@@ -301,6 +300,7 @@ int sink_poisoned(const struct sink *sink)
 enum verdict sink_begin(struct sink *sink, struct err *e)
 {
     must(sink->open);
+    sink_look_free(&sink->look);
     memset(&sink->deliveries, 0, sizeof sink->deliveries);
     sink->poisoned = 0;
     sink->began = clock_ms();
@@ -427,10 +427,17 @@ enum verdict sink_commit(struct sink *sink, int timeout_ms, struct err *e)
     return noted(sink, verdict, e);
 }
 
-enum verdict sink_seen(const struct sink *sink, const struct batch *batch, int *seen, struct err *e)
+enum verdict sink_seen(struct sink *sink, const struct batch *batch, int timeout_ms, enum sink_seen *seen, struct err *e)
 {
-    *seen = 0;
-    return sink->deliveries.first.known ? sink_seen_ask(sink->pipeline, batch, &sink->deliveries.first, seen, e) : OK;
+    *seen = SEEN_NONE;
+    if (!sink->deliveries.firsts.count)
+        return OK;
+    if (!sink->look && !(sink->look = sink_look_new(sink->pipeline, batch, &sink->deliveries.firsts, e)))
+        return e->verdict;
+    enum verdict verdict = sink_look_poll(sink->look, timeout_ms, seen, e);
+    if (verdict == OK)
+        sink_look_free(&sink->look);
+    return verdict;
 }
 
 enum verdict sink_abort(struct sink *sink, struct err *e)

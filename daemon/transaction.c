@@ -202,7 +202,7 @@ static enum verdict attempt(struct transaction *t, struct batch *batch, struct e
     FAILPOINT("after-begin");
     if (verdict == OK && !t->closed)
         verdict = fill(t, &sent, e);
-    if (verdict == OK)
+    if (verdict == OK && !t->written)
         verdict = send(t, batch, sent, e); // 2.
     FAILPOINT("after-produce");
     if (verdict == OK && GUARD("flush"))
@@ -222,29 +222,36 @@ static enum verdict attempt(struct transaction *t, struct batch *batch, struct e
     return verdict;
 }
 
-// The group's offsets say that a commit wasn't one. If readers see its outputs all the same, brokers have lost offsets that they had
-// acknowledged, and to send the batch again would repeat it. OK: they don't; RETRY: to be dropped; HALT.
-static enum verdict offsets_lost(struct transaction *t, const struct batch *batch, struct err *e)
+// An answer is waited for, perhaps for long: said now and then.
+static void waiting(struct transaction *t, long long *logged, const struct err *e)
 {
-    int seen;
-    int32_t count;
+    if (log_due(logged, 10))
+        log_warning("output blocked: what became of a commit isn't known yet: %s", e->text);
+    blocked(t, e);
+}
+
+// The group's offsets say that a commit wasn't one. If readers see its outputs all the same, brokers have lost offsets that they had
+// acknowledged: to send the batch again would repeat it, so from here on only its offsets are. OK; RETRY: to be dropped; HALT.
+static enum verdict denial_judge(struct transaction *t, const struct batch *batch, struct err *e)
+{
+    enum sink_seen seen;
     enum verdict verdict;
-    for (int try = 0; (verdict = sink_seen(t->sink, batch, &seen, e)) == RETRY; try++) {
+    long long logged = 0;
+    while ((verdict = sink_seen(t->sink, batch, CALL_MS, &seen, e)) == RETRY) {
+        beat(t);
         if (mailbox_is_dropped(t->mailbox))
             return err_set(e, RETRY, 0, "its partitions are held no more");
-        rest(t, pause_of(try));
+        waiting(t, &logged, e);
+        rest(t, PAUSE_FIRST_MS);
     }
-    if (verdict || !seen)
+    if (verdict)
         return verdict;
-    const char *const *topics = source_topics(t->source, &count);
-    for (int32_t i = 0; i < batch->offset_count; i++) {
-        const struct batch_offset *o = &batch->offsets[i];
-        log_error("the group %s stands at offset %lld of %s[%d], what readers see of it is that before %lld", t->pipeline->group,
-                  (long long)o->before, topics[o->topic_index], o->partition, (long long)o->next);
-    }
-    return err_set(e, HALT, 0,
-                   "readers see what the group's offsets deny: brokers have lost offsets that they had acknowledged; nothing is repeated "
-                   "if they are set as above before the next start (README, Limits)");
+    if (seen == SEEN_SOME)
+        return err_set(e, HALT, 0,
+                       "readers see a part of what a commit in doubt wrote, and the group's offsets deny it: brokers have lost records and "
+                       "offsets that they had acknowledged (README, Limits)");
+    t->written |= seen == SEEN_ALL;
+    return OK;
 }
 
 // The outcome of an attempt is unknown: a new handle settles it on the broker (it completes a prepared commit, aborts an open one), then
@@ -261,17 +268,20 @@ static enum verdict outcome_find(struct transaction *t, const struct batch *batc
         t->aborted = 1;
         return err_set(e, RESEND, 0, "%s", why.text);
     }
+    long long logged = 0;
     for (int try = 0;; try++) {
         if (mailbox_is_dropped(t->mailbox) || !source_owns(t->source, batch))
             return err_set(e, RETRY, 0, "its partitions are held no more");
         if (source_compare(t->source, batch, &found, e) == OK)
             break;
+        waiting(t, &logged, e);
         rest(t, pause_of(try));
     }
-    if (found == FOUND_BEFORE && t->ending && GUARD("seen") && (verdict = offsets_lost(t, batch, e)))
+    if (found == FOUND_BEFORE && t->ending && GUARD("seen") && (verdict = denial_judge(t, batch, e)))
         return verdict;
     log_notice("outcome was in doubt (%s): %s", why.text,
                found == FOUND_NEXT     ? "committed"
+               : t->written            ? "readers see it, but brokers have lost its offsets: they alone are committed again"
                : found == FOUND_BEFORE ? "not committed, sent again"
                : found == FOUND_BACK   ? "the group has gone back"
                                        : "the group has moved, dropped");
@@ -426,7 +436,7 @@ static enum verdict settle(struct transaction *t, struct batch *batch)
 {
     struct err e = {.verdict = OK};
     int32_t sent;
-    t->attempt = t->aborted = 0;
+    t->attempt = t->aborted = t->written = 0;
     t->closed = mailbox_wait_closed(t->mailbox, 0, &sent, &e);
     enum verdict verdict = batch_bring(t, batch, &e);
     t->attempt = 0;

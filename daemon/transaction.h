@@ -19,6 +19,7 @@ struct transaction {
     int attempt;           // of the present batch
     int aborted;           // and an attempt was
     int ending;            // its commit was called
+    int written;           // its outputs are in, which its offsets aren't any more
     int64_t committed_ms;  // monotonic, of the last commit
     int closed;            // it is filled: its offsets may be read
 };

@@ -1,5 +1,7 @@
 -- The command line of the real binary: what it answers, and with which exit code.
 local driver = require "spec.unit.config_driver"
+local lib = require "spec.unit.onced_lib"
+local process = require "spec.support.process"
 
 local onced = driver.onced
 
@@ -93,6 +95,11 @@ describe("check", function()
       assert.equal("pipelines/pass.yaml: ok (pipeline pass, group pass)\npipelines/fan-out.yaml: ok (pipeline fan-out, group fan-out)\n", out)
       code, out = onced "check --format=json pipelines/pass.yaml"
       assert.same({ 0, '{"severity":"ok","file":"pipelines/pass.yaml"}\n' }, { code, out })
+   end)
+
+   it("learns how its children end where their parent's parent doesn't care", function()
+      local paths = driver.write { ["t.yaml"] = (yaml:gsub("%[orders%]", '["^orders-.*"]')), ["t.lua"] = "return function(r) return r end" }
+      assert.equal(0, process.shell(("env --ignore-signal=CHLD %s check %s >%s.out 2>&1"):format(lib.binary, paths["t.yaml"], paths["t.yaml"])))
    end)
 
    it("takes folders, and a service file by its name", function()
