@@ -3,13 +3,15 @@
 #include "source_audit.h"
 
 #include <string.h>
+#include <unistd.h>
 
+#include "clock.h"
 #include "kafka.h"
-#include "log.h"
 #include "kafka_sample.h"
+#include "log.h"
 #include "source_scout_group.h"
 
-enum { ASK_MS = 5000 };
+enum { ASK_MS = 5000, LOOK_MS = 50 };
 
 static int is_matched(const char *input, const struct config_pipeline *pipeline, const struct rd_kafka_metadata *metadata)
 {
@@ -46,10 +48,23 @@ static rd_kafka_topic_partition_list_t *inputs_audit(struct audit *audit, const 
     return list;
 }
 
+// A group that nobody has asked for has its coordinator in a moment.
+static rd_kafka_resp_err_t committed_read(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list)
+{
+    rd_kafka_resp_err_t err;
+    for (int64_t deadline = clock_ms() + ASK_MS; (err = rd_kafka_committed(rk, list, ASK_MS)) && clock_ms() < deadline;) {
+        if (err != RD_KAFKA_RESP_ERR_NOT_COORDINATOR && err != RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE &&
+            err != RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS)
+            break;
+        usleep(LOOK_MS * 1000);
+    }
+    return err;
+}
+
 static void group_audit(struct audit *audit, rd_kafka_t *rk, const struct config_pipeline *pipeline, rd_kafka_topic_partition_list_t *list)
 {
     int known = 0;
-    rd_kafka_resp_err_t err = rd_kafka_committed(rk, list, ASK_MS);
+    rd_kafka_resp_err_t err = committed_read(rk, list);
     for (int i = 0; i < list->cnt; i++) {
         known += list->elems[i].offset >= 0;
         err = err ? err : list->elems[i].err;

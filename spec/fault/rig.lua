@@ -34,6 +34,12 @@ local SETTING = {
 local SUBJECT = { transactional = false, instances = { "a" }, pipelines = { "pass" }, failpoints = false, resume = 150 }
 
 local POINTS = { "after-poll", "after-lua", "after-begin", "after-produce", "before-offsets", "after-offsets", "before-endtxn", "after-endtxn" }
+
+-- Whether this is one of several faults at the same time. (With Lua 5.2's extensions the main thread is told of, too.)
+local function in_turns()
+   local thread, is_main = coroutine.running()
+   return thread and not is_main
+end
 rig.POINTS = POINTS
 
 -- --- building ---------------------------------------------------------------------------------------------------------------------
@@ -190,7 +196,7 @@ function Rig:rest(ms)
    repeat
       self:look()
       if #self.odd > 0 then return false end
-      if coroutine.running() then coroutine.yield() else wait.sleep(math.max(0, math.min(100, till - wait.now()))) end
+      if in_turns() then coroutine.yield() else wait.sleep(math.max(0, math.min(100, till - wait.now()))) end
    until wait.now() >= till
    return true
 end
@@ -217,7 +223,7 @@ end
 -- From here on: until every partition of the input has a commit of every group again. This is more than the next commit of the group,
 -- which another instance may have made. Where several faults are made at once their end is the course's to tell.
 function Rig:resume()
-   if coroutine.running() then return self:rest(math.random(0, 5000)) end
+   if in_turns() then return self:rest(math.random(0, 5000)) end
    self.resumed = true
    local begun = wait.now()
    local before, missing = {}, nil
@@ -275,7 +281,7 @@ function Rig:stop(instance, again)
    end
    local ok, code, signal = pcall(d.stop, d)
    self.killed = self.killed or code ~= 0
-   if code ~= 0 and not (again and code == 1) and not (coroutine.running() and code == 75) then
+   if code ~= 0 and not (again and code == 1) and not (in_turns() and code == 75) then
       self:note(("instance %s ended with %s"):format(instance, ok and tostring(code or signal) or code))
    end
 end

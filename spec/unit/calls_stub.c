@@ -14,6 +14,7 @@ struct calls_stub {
     rd_kafka_t *newest[2];
     int version;   // 0: the real one
     int assign_ms; // an assign returns when three messages have come, at most so late
+    int unseen;    // consumers get no record, only ends of partitions: the mock shows what was aborted, too
 } calls_stub;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -95,6 +96,15 @@ rd_kafka_resp_err_t rd_kafka_assign(rd_kafka_t *rk, const rd_kafka_topic_partiti
     if (queue)
         rd_kafka_queue_destroy(queue);
     return err;
+}
+
+rd_kafka_message_t *rd_kafka_consumer_poll(rd_kafka_t *rk, int timeout_ms)
+{
+    rd_kafka_message_t *message = REAL(rd_kafka_consumer_poll)(rk, timeout_ms);
+    if (!message || message->err || !calls_stub.unseen)
+        return message;
+    rd_kafka_message_destroy(message);
+    return NULL;
 }
 
 // The mock doesn't serve it, and librdkafka 2.0.2 dies of that: answered at once, with nothing.

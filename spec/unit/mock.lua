@@ -49,7 +49,7 @@ void *rd_kafka_consumer_group_metadata_new_with_genid(const char *, int32_t, con
 void rd_kafka_consumer_group_metadata_destroy(void *);
 struct group_stub { int owns, member, found, unanswered; uint64_t serial; int owned, groups, compares; } group_stub;
 const struct source_hooks group_hooks;
-struct calls_stub { char trace[4096]; rd_kafka_t *newest[2]; int version, assign_ms; } calls_stub;
+struct calls_stub { char trace[4096]; rd_kafka_t *newest[2]; int version, assign_ms, unseen; } calls_stub;
 size_t rd_kafka_queue_length(void *);
 void *rd_kafka_queue_get_consumer(rd_kafka_t *);
 void rd_kafka_queue_destroy(void *);

@@ -22,6 +22,7 @@ describe("back's answer to", function()
       assert.equal("OK", s:open(), s:text())
    end)
    after_each(function()
+      mock.calls.unseen = 0
       s:free()
       c:free()
    end)
@@ -126,8 +127,9 @@ describe("back's answer to", function()
          assert.same({ 1, 1 }, { count "transactions", mock.group.compares })
       end)
 
-      it("RESTART (" .. name .. "), the group says not committed: recreated, asked, sent again", function()
+      it("RESTART (" .. name .. "), not committed say group and readers: recreated, asked, sent again", function()
          s:back { found = C.FOUND_BEFORE }
+         mock.calls.unseen = 1
          c:push(case[1], case[2])
          assert.equal("COMMITTED", (s:bring(s:batch { "a" })))
          assert.equal("a a", values())
@@ -135,6 +137,16 @@ describe("back's answer to", function()
          assert.same({ 1, 1 }, { count "transactions", mock.group.compares })
       end)
    end
+
+   it("RESTART, the group says not committed, but readers see it: only the offsets are sent again (R4)", function()
+      s:back { found = C.FOUND_BEFORE }
+      c:push(mock.END_TXN, INVALID_STATE)
+      mock.trace()
+      assert.equal("COMMITTED", (s:bring(s:batch { "a", "b" })))
+      assert.equal("begin flush offsets commit destroy new init begin flush offsets commit", mock.trace())
+      assert.equal("a b", values())
+      assert.same({ 1, 2, 1 }, { count "transactions", count "committed_records", mock.group.compares })
+   end)
 
    it("RESTART, the group says anything else: dropped (R8)", function()
       s:back { found = C.FOUND_OTHER }
