@@ -33,7 +33,8 @@ describe("an output topic", function()
       w:send("miss.in", values(1, 10))
       local d = f:run("miss", { from = "miss.in", to = "miss.out" })
       d:wait_log "can't start yet: output topic miss.out doesn't exist; create it, or declare `create: {partitions: N}`"
-      assert.are.equal("Absent", w:group({ group = "miss" }).state) -- who can't write doesn't take partitions from who can
+      local state = w:group({ group = "miss" }).state
+      assert.is_true(state == "Absent" or state == "Dead", state) -- as Kafka 3.9 says; who can't write doesn't take partitions from who can
       local pid = d:workers()[1]
       f:topics { ["miss.out"] = 1 }
       f:through("miss", "miss.in")
@@ -84,22 +85,23 @@ describe("an output topic", function()
       flow.stopped(d)
    end)
 
+   local function acl(how, operation, topic)
+      local class = (os.getenv "ONCED_KAFKA_VERSION" or ""):find "^3%." and "kafka.admin.AclCommand" or "org.apache.kafka.tools.AclCommand"
+      assert.are.equal(0, (process.run { "spec/support/kafka", "java", f.kafka.dir, class, "--bootstrap-server", "@bootstrap", "--force", how,
+         "--deny-principal", "User:ANONYMOUS", "--operation", operation, "--topic", topic }))
+   end
+
    it("that may not be written is named; it goes on once it may", function()
-      local function acl(how, operation)
-         local code = process.run { "spec/support/kafka", "java", f.kafka.dir, "org.apache.kafka.tools.AclCommand", "--bootstrap-server",
-            "@bootstrap", "--force", how, "--deny-principal", "User:ANONYMOUS", "--operation", operation, "--topic", "deny.out" }
-         assert.are.equal(0, code)
-      end
       f:topics { ["deny.in"] = 1, ["deny.out"] = 1 }
       local d = f:run("deny", { from = "deny.in", to = "deny.out" })
       w:send("deny.in", values(1, 10))
       f:through("deny", "deny.in")
-      acl("--add", "Write")
+      acl("--add", "Write", "deny.out")
       d:mark()
       w:send("deny.in", values(11, 20))
       d:wait_log "deny.out.-[Aa]uthoriz"
       assert.are.equal(10, (f:offset("deny", "deny.in")))
-      acl("--remove", "Write")
+      acl("--remove", "Write", "deny.out")
       f:through("deny", "deny.in", 60)
       local got = {}
       for i, r in ipairs(w:read "deny.out") do got[i] = r.value end
@@ -108,17 +110,12 @@ describe("an output topic", function()
    end)
 
    it("that may not be seen keeps it from starting, by name, until it may", function()
-      local function acl(how)
-         local code = process.run { "spec/support/kafka", "java", f.kafka.dir, "org.apache.kafka.tools.AclCommand", "--bootstrap-server",
-            "@bootstrap", "--force", how, "--deny-principal", "User:ANONYMOUS", "--operation", "All", "--topic", "hide.out" }
-         assert.are.equal(0, code)
-      end
       f:topics { ["hide.in"] = 1, ["hide.out"] = 1 }
       w:send("hide.in", values(1, 10))
-      acl "--add"
+      acl("--add", "All", "hide.out")
       local d = f:run("hide", { from = "hide.in", to = "hide.out" })
       d:wait_log "can't start yet: [^\n]*hide.out[^\n]*[Aa]uthoriz"
-      acl "--remove"
+      acl("--remove", "All", "hide.out")
       f:through("hide", "hide.in", 60)
       assert.are.same(values(1, 10), w:values "hide.out")
       flow.stopped(d)
