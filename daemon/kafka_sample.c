@@ -21,8 +21,8 @@ rd_kafka_t *kafka_sample_reader(const struct config_pipeline *pipeline, struct e
     if (kafka_conf_set(conf, "group.id", pipeline->group, e) || kafka_conf_set(conf, "isolation.level", "read_committed", e) ||
         kafka_conf_set(conf, "enable.auto.commit", "false", e) || kafka_conf_set(conf, "enable.auto.offset.store", "false", e) ||
         kafka_conf_set(conf, "auto.offset.reset", "error", e) || kafka_conf_set(conf, "enable.partition.eof", "true", e) ||
-        kafka_conf_set(conf, "allow.auto.create.topics", "false", e) || kafka_conf_set(conf, "fetch.wait.max.ms", "500", e) ||
-        kafka_conf_set(conf, "fetch.min.bytes", "1", e)) {
+        kafka_conf_set(conf, "allow.auto.create.topics", "false", e) || kafka_conf_set(conf, "fetch.wait.max.ms", "100", e) ||
+        kafka_conf_set(conf, "fetch.min.bytes", "1", e) || kafka_conf_set(conf, "client.rack", "", e)) {
         rd_kafka_conf_destroy(conf);
         return NULL;
     }

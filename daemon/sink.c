@@ -29,7 +29,7 @@ struct deliveries {
     int32_t output;            // its index in the batch
     int maybe;                 // failed, and yet perhaps in the log
     int permanent;             // would fail again for ever
-    struct sink_firsts firsts;
+    struct sink_ends ends;
 };
 
 struct sink {
@@ -58,7 +58,7 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *report, void *
     struct deliveries *d = &sink->deliveries;
     (void)rk;
     if (!report->err)
-        return sink_firsts_note(&d->firsts, report);
+        return sink_ends_note(&d->ends, report);
     if (rd_kafka_message_status(report) != RD_KAFKA_MSG_STATUS_NOT_PERSISTED)
         d->maybe = sink->maybe = 1;
     if (sink_topics_permanent(report->err)) {
@@ -430,14 +430,19 @@ enum verdict sink_commit(struct sink *sink, int timeout_ms, struct err *e)
 enum verdict sink_seen(struct sink *sink, const struct batch *batch, int timeout_ms, enum sink_seen *seen, struct err *e)
 {
     *seen = SEEN_NONE;
-    if (!sink->deliveries.firsts.count)
+    if (!sink->deliveries.ends.count)
         return OK;
-    if (!sink->look && !(sink->look = sink_look_new(sink->pipeline, batch, &sink->deliveries.firsts, e)))
+    if (!sink->look && !(sink->look = sink_look_new(sink->pipeline, batch, &sink->deliveries.ends, e)))
         return e->verdict;
     enum verdict verdict = sink_look_poll(sink->look, timeout_ms, seen, e);
     if (verdict == OK)
         sink_look_free(&sink->look);
     return verdict;
+}
+
+void sink_seen_stop(struct sink *sink)
+{
+    sink_look_free(&sink->look);
 }
 
 enum verdict sink_abort(struct sink *sink, struct err *e)

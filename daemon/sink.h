@@ -41,15 +41,17 @@ enum verdict sink_offsets(struct sink *sink, const struct batch *batch, const ch
                           const struct rd_kafka_consumer_group_metadata_s *group, struct err *e);
 // OK; RETRY: not answered yet, call again; RESEND: known not to be committed, abort; RESTART: outcome unknown.
 enum verdict sink_commit(struct sink *sink, int timeout_ms, struct err *e);
+
 enum sink_seen {
-    SEEN_NONE, // of those that may be looked at; also: nothing was written
-    SEEN_SOME, // here and there: brokers have lost records
-    SEEN_ALL,
+    SEEN_NONE, // of what may be looked at; also: nothing was written
+    SEEN_SOME, // brokers have lost the rest, or it can't be looked at
+    SEEN_ALL,  // begin and end of what went to each partition
 };
 
 // After a commit with an unknown outcome, and with the handle's successor open: do readers see what was sent in it (sink_look.h)? OK:
 // *seen. RETRY: no answer within `timeout_ms`, or no handle for the question; call again.
 enum verdict sink_seen(struct sink *sink, const struct batch *batch, int timeout_ms, enum sink_seen *seen, struct err *e);
+void sink_seen_stop(struct sink *sink); // the question is given up; the batch may go
 // OK: known to be aborted. RETRY is given up inside: RESTART = outcome unknown. The handle is stale afterwards in any case.
 enum verdict sink_abort(struct sink *sink, struct err *e);
 // True when the error's code says that the group refused us (ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID): a newer snapshot or a drop must

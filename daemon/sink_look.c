@@ -10,34 +10,53 @@
 #include "kafka_sample.h"
 #include "log.h"
 
-enum state { STATE_OPEN, STATE_SEEN, STATE_UNSEEN, STATE_UNKNOWN };
+enum { FIRST, LAST, PASSES };
+enum state { STATE_OPEN, STATE_SEEN, STATE_UNSEEN, STATE_UNKNOWN, STATES };
 
 struct sink_look {
     const struct config_pipeline *pipeline;
     const struct batch *batch;
-    struct sink_firsts firsts;
-    enum state states[SINK_LOOK_MOST];
+    struct sink_ends ends;
+    enum state states[SINK_LOOK_MOST]; // of the present pass
+    int pass;
+    int tally[STATES]; // of the passes before
     rd_kafka_t *rk;
 };
 
-// Reports come partition by partition, so most are like the one before.
-void sink_firsts_note(struct sink_firsts *firsts, const rd_kafka_message_t *report)
+static int end_find(const struct sink_ends *ends, const rd_kafka_message_t *report)
 {
-    if (report->rkt == firsts->rkt && report->partition == firsts->partition)
-        return;
-    firsts->rkt = report->rkt;
-    firsts->partition = report->partition;
-    for (int i = 0; i < firsts->count; i++)
-        if (firsts->list[i].rkt == report->rkt && firsts->list[i].partition == report->partition)
-            return;
-    if (firsts->count < SINK_LOOK_MOST && report->offset >= 0)
-        firsts->list[firsts->count++] =
-            (struct sink_first){report->rkt, report->partition, (int32_t)(intptr_t)report->_private, report->offset};
+    for (int i = 0; i < ends->count; i++)
+        if (ends->list[i].rkt == report->rkt && ends->list[i].partition == report->partition)
+            return i;
+    return -1;
+}
+
+// Reports come partition by partition, so most are like the one before. An offset that isn't known (-1, when a broker had the request
+// before) is counted on within its request by librdkafka 2.0.2: those are below what is known, or follow one that was refused.
+void sink_ends_note(struct sink_ends *ends, const rd_kafka_message_t *report)
+{
+    int32_t output = (int32_t)(intptr_t)report->_private;
+    if (report->rkt != ends->rkt || report->partition != ends->partition) {
+        ends->rkt = report->rkt;
+        ends->partition = report->partition;
+        ends->latest = end_find(ends, report);
+        if (ends->latest < 0 && report->offset >= 0 && ends->count < SINK_LOOK_MOST) {
+            ends->latest = ends->count++;
+            ends->list[ends->latest] =
+                (struct sink_end){report->rkt, report->partition, {output, output}, {report->offset, report->offset}};
+        }
+        ends->more |= ends->latest < 0;
+    }
+    struct sink_end *end = ends->latest < 0 ? NULL : &ends->list[ends->latest];
+    if (end && report->offset > end->offsets[LAST]) {
+        end->offsets[LAST] = report->offset;
+        end->outputs[LAST] = output;
+    }
 }
 
 static const struct onced_output *output_of(const struct sink_look *look, int i)
 {
-    return &look->batch->lent.outputs[look->firsts.list[i].output];
+    return &look->batch->lent.outputs[look->ends.list[i].outputs[look->pass]];
 }
 
 static const char *topic_of(const struct sink_look *look, int i)
@@ -45,7 +64,24 @@ static const char *topic_of(const struct sink_look *look, int i)
     return look->pipeline->topics[output_of(look, i)->topic_index].name;
 }
 
-struct sink_look *sink_look_new(const struct config_pipeline *pipeline, const struct batch *batch, const struct sink_firsts *firsts,
+static int64_t offset_of(const struct sink_look *look, int i)
+{
+    return look->ends.list[i].offsets[look->pass];
+}
+
+static enum verdict pass_begin(struct sink_look *look, struct err *e)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(SINK_LOOK_MOST);
+    memset(look->states, 0, sizeof look->states);
+    for (int i = 0; i < look->ends.count; i++)
+        rd_kafka_topic_partition_list_add(list, topic_of(look, i), look->ends.list[i].partition)->offset = offset_of(look, i);
+    rd_kafka_resp_err_t err = rd_kafka_assign(look->rk, list);
+    rd_kafka_resume_partitions(look->rk, list); // an assignment doesn't
+    rd_kafka_topic_partition_list_destroy(list);
+    return err ? err_set(e, RETRY, err, "assign: %s", rd_kafka_err2str(err)) : OK;
+}
+
+struct sink_look *sink_look_new(const struct config_pipeline *pipeline, const struct batch *batch, const struct sink_ends *ends,
                                 struct err *e)
 {
     rd_kafka_t *rk = kafka_sample_reader(pipeline, e);
@@ -56,16 +92,9 @@ struct sink_look *sink_look_new(const struct config_pipeline *pipeline, const st
     }
     struct sink_look *look = calloc(1, sizeof *look);
     must(look);
-    *look = (struct sink_look){.pipeline = pipeline, .batch = batch, .firsts = *firsts, .rk = rk};
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(SINK_LOOK_MOST);
-    for (int i = 0; i < firsts->count; i++)
-        rd_kafka_topic_partition_list_add(list, topic_of(look, i), firsts->list[i].partition)->offset = firsts->list[i].offset;
-    rd_kafka_resp_err_t err = rd_kafka_assign(rk, list);
-    rd_kafka_topic_partition_list_destroy(list);
-    if (err) {
-        err_set(e, RETRY, err, "assign: %s", rd_kafka_err2str(err));
+    *look = (struct sink_look){.pipeline = pipeline, .batch = batch, .ends = *ends, .rk = rk};
+    if (pass_begin(look, e))
         sink_look_free(&look);
-    }
     return look;
 }
 
@@ -87,7 +116,7 @@ static int is_same(const void *a, size_t a_size, const void *b, int32_t b_size)
 static enum state record_judge(const struct sink_look *look, int i, const rd_kafka_message_t *message)
 {
     const struct onced_output *o = output_of(look, i);
-    return message->offset == look->firsts.list[i].offset && is_same(message->key, message->key_len, o->key_data, o->key_size) &&
+    return message->offset == offset_of(look, i) && is_same(message->key, message->key_len, o->key_data, o->key_size) &&
                    is_same(message->payload, message->len, o->value_data, o->value_size)
                ? STATE_SEEN
                : STATE_UNSEEN;
@@ -97,8 +126,7 @@ static enum state record_judge(const struct sink_look *look, int i, const rd_kaf
 static enum state error_judge(const struct sink_look *look, int i, const rd_kafka_message_t *message)
 {
     switch (message->err) {
-    case RD_KAFKA_RESP_ERR__PARTITION_EOF: // of a follower, it may be before
-        return message->offset > look->firsts.list[i].offset ? STATE_UNSEEN : STATE_OPEN;
+    case RD_KAFKA_RESP_ERR__PARTITION_EOF:     // readers are past all that was written (sink_markers.h): there is nothing more to come
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET: // there is no such offset any more
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
         return STATE_UNSEEN;
@@ -108,45 +136,71 @@ static enum state error_judge(const struct sink_look *look, int i, const rd_kafk
         return STATE_OPEN;
     default:
         log_notice("whether readers see %s[%d] at offset %lld isn't known: %s", topic_of(look, i), message->partition,
-                   (long long)look->firsts.list[i].offset, rd_kafka_err2str(message->err));
+                   (long long)offset_of(look, i), rd_kafka_err2str(message->err));
         return STATE_UNKNOWN;
     }
 }
 
+// What is judged is fetched no more.
+static void partition_pause(const struct sink_look *look, int i)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, topic_of(look, i), look->ends.list[i].partition);
+    rd_kafka_pause_partitions(look->rk, list);
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
 static void message_take(struct sink_look *look, const rd_kafka_message_t *message)
 {
-    for (int i = 0; i < look->firsts.count && message->rkt; i++)
-        if (look->states[i] == STATE_OPEN && message->partition == look->firsts.list[i].partition &&
-            strcmp(rd_kafka_topic_name(message->rkt), topic_of(look, i)) == 0)
-            look->states[i] = message->err ? error_judge(look, i, message) : record_judge(look, i, message);
+    for (int i = 0; i < look->ends.count && message->rkt; i++) {
+        if (look->states[i] != STATE_OPEN || message->partition != look->ends.list[i].partition ||
+            strcmp(rd_kafka_topic_name(message->rkt), topic_of(look, i)) != 0)
+            continue;
+        look->states[i] = message->err ? error_judge(look, i, message) : record_judge(look, i, message);
+        if (look->states[i] != STATE_OPEN)
+            partition_pause(look, i);
+    }
 }
 
-// How many are in this state; *first is one of them.
-static int count_of(const struct sink_look *look, enum state state, int *first)
+// The first one that isn't judged yet, -1: none.
+static int open_find(const struct sink_look *look)
 {
-    int count = 0;
-    for (int i = look->firsts.count - 1; i >= 0; i--)
-        if (look->states[i] == state) {
-            *first = i;
-            count++;
-        }
-    return count;
+    for (int i = 0; i < look->ends.count; i++)
+        if (look->states[i] == STATE_OPEN)
+            return i;
+    return -1;
 }
 
-enum verdict sink_look_poll(struct sink_look *look, int timeout_ms, enum sink_seen *seen, struct err *e)
+static enum verdict pass_poll(struct sink_look *look, int64_t deadline, struct err *e)
 {
-    int open = 0, i;
-    for (int64_t deadline = clock_ms() + timeout_ms, left; count_of(look, STATE_OPEN, &open);) {
+    int64_t left;
+    for (int open; (open = open_find(look)) >= 0;) {
         if ((left = deadline - clock_ms()) <= 0)
             return err_set(e, RETRY, RD_KAFKA_RESP_ERR__TIMED_OUT, "%s[%d] can't be read at offset %lld yet: no answer",
-                           topic_of(look, open), look->firsts.list[open].partition, (long long)look->firsts.list[open].offset);
+                           topic_of(look, open), look->ends.list[open].partition, (long long)offset_of(look, open));
         rd_kafka_message_t *message = rd_kafka_consumer_poll(look->rk, (int)left);
         if (!message)
             continue;
         message_take(look, message);
         rd_kafka_message_destroy(message);
     }
-    int there = count_of(look, STATE_SEEN, &i), missing = count_of(look, STATE_UNSEEN, &i);
-    *seen = !there ? SEEN_NONE : missing ? SEEN_SOME : SEEN_ALL;
+    return OK;
+}
+
+enum verdict sink_look_poll(struct sink_look *look, int timeout_ms, enum sink_seen *seen, struct err *e)
+{
+    const int *tally = look->tally;
+    int64_t deadline = clock_ms() + timeout_ms;
+    while (look->pass < PASSES) {
+        if (pass_poll(look, deadline, e))
+            return RETRY;
+        for (int i = 0; i < look->ends.count; i++)
+            look->tally[look->states[i]]++;
+        look->pass = tally[STATE_SEEN] ? look->pass + 1 : PASSES; // where no begin is, no end is
+        if (look->pass < PASSES && pass_begin(look, e))
+            return RETRY;
+    }
+    int is_part = tally[STATE_UNSEEN] || tally[STATE_UNKNOWN] || look->ends.more;
+    *seen = !tally[STATE_SEEN] ? SEEN_NONE : is_part ? SEEN_SOME : SEEN_ALL;
     return OK;
 }

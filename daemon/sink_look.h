@@ -10,28 +10,32 @@
 #include "err.h"
 #include "sink.h"
 
-enum { SINK_LOOK_MOST = 16 }; // partitions
+enum { SINK_LOOK_MOST = 64 }; // partitions
 
-// The first record that was delivered to each partition in a transaction. All zero: none yet.
-struct sink_firsts {
-    struct sink_first {
+// The first and the last record that were delivered to each partition in a transaction: a log that was cut short lacks its end. All zero:
+// none yet.
+struct sink_ends {
+    struct sink_end {
         const rd_kafka_topic_t *rkt; // to tell topics apart, while the handle lives
         int32_t partition;
-        int32_t output; // its index in the batch
-        int64_t offset;
+        int32_t outputs[2]; // indices in the batch
+        int64_t offsets[2];
     } list[SINK_LOOK_MOST];
     int count;
-    const rd_kafka_topic_t *rkt; // of the latest report
+    int more;   // partitions that found no room, or have no known offset
+    int latest; // index, -1: none
+    const rd_kafka_topic_t *rkt;
     int32_t partition;
 };
 
 // Of a delivery report without error, whose opaque is the output's index.
-void sink_firsts_note(struct sink_firsts *firsts, const rd_kafka_message_t *report);
+void sink_ends_note(struct sink_ends *ends, const rd_kafka_message_t *report);
 
 struct sink_look;
 
-// Reads those offsets as a committed reader, by a handle of its own. `batch` must outlive the look. NULL: *e is HALT or RETRY.
-struct sink_look *sink_look_new(const struct config_pipeline *pipeline, const struct batch *batch, const struct sink_firsts *firsts,
+// Reads those offsets as a committed reader, by a handle of its own, all first ones and then all last ones. `batch` must outlive the look.
+// NULL: *e is HALT or RETRY.
+struct sink_look *sink_look_new(const struct config_pipeline *pipeline, const struct batch *batch, const struct sink_ends *ends,
                                 struct err *e);
 void sink_look_free(struct sink_look **look); // NULL is fine
 // Readers must have come past all that was written before (sink_markers.h). OK: *seen; what may not be read the log names. RETRY: not all

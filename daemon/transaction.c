@@ -17,6 +17,7 @@ enum {
     CALL_MS = 500,        // one call into the sink; between calls a drop is noticed
     PAUSE_FIRST_MS = 100, // before a batch is sent again
     PAUSE_MOST_MS = 5000,
+    LOOKS_SILENT = 3,     // a look at the outputs takes a moment
     BLOCKED_ATTEMPTS = 3, // a batch that failed so often: the output is called blocked
     FENCED_WINDOW_MS = 60000,
     MARKERS_MS = 5, // a commit is answered before its markers are written; a partition added sooner is refused and tried again after 20 ms
@@ -237,19 +238,24 @@ static enum verdict denial_judge(struct transaction *t, const struct batch *batc
     enum sink_seen seen;
     enum verdict verdict;
     long long logged = 0;
-    while ((verdict = sink_seen(t->sink, batch, CALL_MS, &seen, e)) == RETRY) {
+    for (int try = 0; (verdict = sink_seen(t->sink, batch, CALL_MS, &seen, e)) == RETRY; try++) {
         beat(t);
-        if (mailbox_is_dropped(t->mailbox))
+        if (mailbox_is_dropped(t->mailbox)) {
+            sink_seen_stop(t->sink);
             return err_set(e, RETRY, 0, "its partitions are held no more");
+        }
+        if (try < LOOKS_SILENT)
+            continue;
         waiting(t, &logged, e);
-        rest(t, PAUSE_FIRST_MS);
+        rest(t, pause_of(0));
     }
     if (verdict)
         return verdict;
     if (seen == SEEN_SOME)
-        return err_set(e, HALT, 0,
-                       "readers see a part of what a commit in doubt wrote, and the group's offsets deny it: brokers have lost records and "
-                       "offsets that they had acknowledged (README, Limits)");
+        return err_set(
+            e, HALT, 0,
+            "readers see a part of what a commit in doubt wrote, not all of it as far as can be read, and the group's offsets deny "
+            "it: brokers have lost what they had acknowledged (README, Limits)");
     t->written |= seen == SEEN_ALL;
     return OK;
 }
@@ -280,11 +286,11 @@ static enum verdict outcome_find(struct transaction *t, const struct batch *batc
     if (found == FOUND_BEFORE && t->ending && GUARD("seen") && (verdict = denial_judge(t, batch, e)))
         return verdict;
     log_notice("outcome was in doubt (%s): %s", why.text,
-               found == FOUND_NEXT     ? "committed"
-               : t->written            ? "readers see it, but brokers have lost its offsets: they alone are committed again"
-               : found == FOUND_BEFORE ? "not committed, sent again"
-               : found == FOUND_BACK   ? "the group has gone back"
-                                       : "the group has moved, dropped");
+               found == FOUND_NEXT                   ? "committed"
+               : found == FOUND_BEFORE && t->written ? "readers see it, but brokers have lost its offsets: they alone are committed again"
+               : found == FOUND_BEFORE               ? "not committed, sent again"
+               : found == FOUND_BACK                 ? "the group has gone back"
+                                                     : "the group has moved, dropped");
     if (found == FOUND_BACK)
         return went_back(e);
     if (found == FOUND_OTHER)
@@ -423,7 +429,7 @@ static enum verdict batch_bring(struct transaction *t, struct batch *batch, stru
                 rest(t, pause_of(t->attempt));
             break;
         case RETRY:
-            return t->ending ? doubted(batch, e) : RETRY;
+            return t->ending || t->written ? doubted(batch, e) : RETRY;
         case RESTART:
         case HALT:
             return verdict;

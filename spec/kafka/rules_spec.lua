@@ -299,7 +299,7 @@ describe("rules", function()
    end)
 
    it("halts when readers see a part of it only", function()
-      local _, d = denied("denied-part", "halted: readers see a part of what a commit in doubt wrote, and the group's offsets deny it", nil,
+      local _, d = denied("denied-part", "halted: readers see a part of what a commit in doubt wrote", nil,
          function(case) s.witness:delete_records { topic = case.output, partition = 0, before = -1 } end)
       assert.are.equal(65, d:wait(30))
    end)
