@@ -255,7 +255,7 @@ describe("what the pages show:", function()
       for _, list in ipairs { console, text_lines, { stop } } do
          for _, c in ipairs(list) do all[#all + 1] = c end
       end
-      run(all)
+      if not os.getenv "ONCED_KAFKA_VERSION" then run(all) end -- the pages name the classes of the pinned one
       console[#console + 1] = stop
    end)
    teardown(function()
@@ -263,12 +263,14 @@ describe("what the pages show:", function()
    end)
 
    it("console blocks, commands and outputs", function()
+      if os.getenv "ONCED_KAFKA_VERSION" then return pending "the pages are about the pinned Kafka" end
       assert.is_true(#console >= 15, #console .. " commands")
       assert.equal("", differences(console))
    end)
 
    it("command lines in the text", function()
       assert.same({}, unknown)
+      if os.getenv "ONCED_KAFKA_VERSION" then return pending "the pages are about the pinned Kafka" end
       assert.equal("", differences(text_lines))
    end)
 

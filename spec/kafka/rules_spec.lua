@@ -125,7 +125,7 @@ describe("rules", function()
    it("a member that was thrown out and goes on would repeat what others have done meanwhile", function()
       local repeated = 0
       for i = 1, 3 do -- not where a heartbeat is answered first
-         if repeated == 0 then repeated = thrown_out("thrown-out-on-" .. i, "member").repeated end
+         if repeated == 0 then repeated = thrown_out("thrown-out-on-" .. i, "member,predecessor").repeated end
       end
       assert.is_true(repeated > 0)
    end)
