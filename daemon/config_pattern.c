@@ -51,7 +51,8 @@ static const char *trial_problem(const char *pattern)
         if (errno != EINTR)
             return "can't be tried: its process is gone";
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGPROF)
-        return "can't be a pattern of topics: it takes more than 0.02 s to compile; repeat nothing that repeats, or may be empty, itself";
+        return "can't be a pattern of topics: it takes more than 0.02 s to compile and compare; repeat nothing that repeats, or may be "
+               "empty, itself";
     if (WIFSIGNALED(status))
         return "can't be a pattern of topics: compiling it crashes; nest it less";
     return status ? "can't be tried: no timer can be set" : NULL;

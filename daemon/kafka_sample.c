@@ -16,6 +16,7 @@ rd_kafka_t *kafka_sample_reader(const struct config_pipeline *pipeline, struct e
     rd_kafka_conf_t *conf = kafka_conf_new(pipeline, &pipeline->consumer, e);
     if (!conf)
         return NULL;
+    // An answer is waited for: soon, and from the leader, since a follower may not have come so far.
     // librdkafka wants a group's name even of who never joins it; with nothing stored and no commit it only names whose offsets are asked
     // for.
     if (kafka_conf_set(conf, "group.id", pipeline->group, e) || kafka_conf_set(conf, "isolation.level", "read_committed", e) ||

@@ -300,7 +300,6 @@ int sink_poisoned(const struct sink *sink)
 enum verdict sink_begin(struct sink *sink, struct err *e)
 {
     must(sink->open);
-    sink_look_free(&sink->look);
     memset(&sink->deliveries, 0, sizeof sink->deliveries);
     sink->poisoned = 0;
     sink->began = clock_ms();
