@@ -215,7 +215,7 @@ static const struct {
     int16_t key;
     const char *name;
 } watched[KAFKA_WATCHED] = {{0, "Produce"},          {24, "AddPartitionsToTxn"}, {25, "AddOffsetsToTxn"}, {26, "EndTxn"},
-                            {28, "TxnOffsetCommit"}, {11, "JoinGroup"},          {13, "LeaveGroup"}};
+                            {28, "TxnOffsetCommit"}, {11, "JoinGroup"},          {13, "LeaveGroup"},      {9, "OffsetFetch"}};
 
 static int watched_index(int16_t key)
 {
@@ -282,6 +282,11 @@ uint64_t kafka_requests_left(const struct kafka_requests *requests)
 uint64_t kafka_requests_joins(const struct kafka_requests *requests)
 {
     return atomic_load(&requests->sent[watched_index(11)]);
+}
+
+uint64_t kafka_requests_fetched(const struct kafka_requests *requests)
+{
+    return atomic_load(&requests->answered[watched_index(9)]);
 }
 
 // MurmurHash2 with the seed and tail of org.apache.kafka.common.utils.Utils.murmur2.

@@ -41,7 +41,8 @@ enum verdict kafka_error(const char *doing, rd_kafka_error_t *error, struct err 
 
 // R5: no librdkafka speaks transactions v2 (KIP-890), so a request that was sent and not answered may still arrive and end or change
 // a later transaction of this producer (KAFKA-17754). Written by broker threads, read when commit or abort has returned.
-enum { KAFKA_WATCHED = 7 }; // Produce, AddPartitionsToTxn, AddOffsetsToTxn, EndTxn, TxnOffsetCommit; of consumers: JoinGroup, LeaveGroup
+// Produce, AddPartitionsToTxn, AddOffsetsToTxn, EndTxn, TxnOffsetCommit; of consumers: JoinGroup, LeaveGroup, OffsetFetch
+enum { KAFKA_WATCHED = 8 };
 struct kafka_requests {
     _Atomic uint64_t sent[KAFKA_WATCHED];
     _Atomic uint64_t answered[KAFKA_WATCHED]; // without a transport error
@@ -54,6 +55,8 @@ const char *kafka_requests_unanswered(const struct kafka_requests *requests);
 uint64_t kafka_requests_left(const struct kafka_requests *requests);
 // How many JoinGroup requests were sent.
 uint64_t kafka_requests_joins(const struct kafka_requests *requests);
+// How many OffsetFetch requests have been answered.
+uint64_t kafka_requests_fetched(const struct kafka_requests *requests);
 
 // Java's DefaultPartitioner: murmur2 of the key, positive, modulo. `count` > 0.
 int32_t kafka_partition_of_key(const void *key, size_t size, int32_t count);

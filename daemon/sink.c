@@ -300,6 +300,8 @@ int sink_poisoned(const struct sink *sink)
 enum verdict sink_begin(struct sink *sink, struct err *e)
 {
     must(sink->open);
+    if (sink->fatal) // librdkafka may say yes: a fatal EndTxn sets its call's result twice, and the next call takes the second for its own
+        return err_set(e, RESTART, 0, "begin_transaction: the handle is spent");
     memset(&sink->deliveries, 0, sizeof sink->deliveries);
     sink->poisoned = 0;
     sink->began = clock_ms();

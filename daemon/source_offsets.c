@@ -49,9 +49,16 @@ enum verdict source_offsets_committed(struct source *source, rd_kafka_topic_part
 {
     // read_committed makes it a stable fetch (KIP-447): an open transaction on the partition is an error of that partition, which may come
     // with overall success; its offset -1001 must not be read as "none".
+    uint64_t answers = kafka_requests_fetched(&source->requests);
     rd_kafka_resp_err_t err = rd_kafka_committed(source->rk, list, timeout_ms);
+    answers = kafka_requests_fetched(&source->requests) - answers;
     for (int i = 0; i < list->cnt && !err; i++)
         err = list->elems[i].err;
+    if (err == RD_KAFKA_RESP_ERR__TIMED_OUT && answers > 1) // librdkafka has asked again and again
+        return err_set(e, RETRY, err,
+                       "group %s: its coordinator answers, but not with offsets: it loads, or a transaction is open on them; if that "
+                       "stays so, its marker was lost (README, Limits)",
+                       source->pipeline->group);
     if (err)
         return err_set(e, RETRY, err, "the group's committed offsets can't be read: %s", rd_kafka_err2str(err));
     return OK;

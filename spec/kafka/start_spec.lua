@@ -299,6 +299,20 @@ describe("the start", function()
       flow.stopped(good)
    end)
 
+   it("waits while a transaction is open on the group's offsets, says so, and goes on when it has ended", function()
+      f:topics { ["unstable.in"] = 1, ["unstable.out"] = 1 }
+      w:send("unstable.in", { "a", "b", "c" })
+      w:commit_offset { group = "unstable", topic = "unstable.in", partition = 0, offset = 1 }
+      w:commit_offset { group = "unstable", topic = "unstable.in", partition = 0, offset = 2, transactional = true, how = "open" }
+      local d = f:run("unstable", { from = "unstable.in", to = "unstable.out" })
+      d:wait_log "waiting: group unstable: its coordinator answers, but not with offsets: it loads, or a transaction is open on them"
+      assert.are.same({}, w:values "unstable.out")
+      w:end_transaction { id = "witness.offsets", how = "commit" }
+      f:through("unstable", "unstable.in")
+      assert.are.same({ "c" }, w:values "unstable.out")
+      flow.stopped(d)
+   end)
+
    it("after a stop behind markers is their end at once", function()
       f:topics { ["mark.in"] = 1, ["mark.out"] = 1 }
       w:send("mark.in", { "a", "b" }, { transaction = "commit", id = "mark" })
