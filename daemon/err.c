@@ -4,15 +4,18 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum verdict err_set(struct err *e, enum verdict verdict, int code, const char *format, ...)
 {
+    char text[sizeof e->text];
     va_list arguments;
     e->verdict = verdict;
     e->code = code;
     va_start(arguments, format);
-    vsnprintf(e->text, sizeof e->text, format, arguments);
+    vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    memcpy(e->text, text, strlen(text) + 1);
     return verdict;
 }
 

@@ -18,7 +18,7 @@ struct err {
     char text[256];
 };
 
-// Fills *e and returns `verdict`. The text is cut at the size of e->text.
+// Fills *e and returns `verdict`. The text is cut at the size of e->text, which may be one of the arguments.
 enum verdict err_set(struct err *e, enum verdict verdict, int code, const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 const char *verdict_name(enum verdict verdict);

@@ -11,7 +11,8 @@
 #include "log.h"
 
 enum { FIRST, LAST, PASSES };
-enum state { STATE_OPEN, STATE_SEEN, STATE_UNSEEN, STATE_UNKNOWN, STATES };
+// ENDED and OUT are what the leader's answer to a fetch came to; the partition's bounds tell what it means.
+enum state { STATE_OPEN, STATE_ENDED, STATE_OUT, STATE_SEEN, STATE_UNSEEN, STATE_DELETED, STATE_UNKNOWN, STATES };
 
 struct sink_look {
     const struct config_pipeline *pipeline;
@@ -32,7 +33,7 @@ static int end_find(const struct sink_ends *ends, const rd_kafka_message_t *repo
 }
 
 // Reports come partition by partition, so most are like the one before. An offset that isn't known (-1, when a broker had the request
-// before) is counted on within its request by librdkafka 2.0.2: those are below what is known, or follow one that was refused.
+// before) is counted on within its request by librdkafka 2.0.2: those are below what is known, or follow one that is `more`.
 void sink_ends_note(struct sink_ends *ends, const rd_kafka_message_t *report)
 {
     int32_t output = (int32_t)(intptr_t)report->_private;
@@ -40,13 +41,12 @@ void sink_ends_note(struct sink_ends *ends, const rd_kafka_message_t *report)
         ends->rkt = report->rkt;
         ends->partition = report->partition;
         ends->latest = end_find(ends, report);
-        if (ends->latest < 0 && report->offset >= 0 && ends->count < SINK_LOOK_MOST) {
-            ends->latest = ends->count++;
-            ends->list[ends->latest] =
-                (struct sink_end){report->rkt, report->partition, {output, output}, {report->offset, report->offset}};
-        }
-        ends->more |= ends->latest < 0;
     }
+    if (ends->latest < 0 && report->offset >= 0 && ends->count < SINK_LOOK_MOST) {
+        ends->latest = ends->count++;
+        ends->list[ends->latest] = (struct sink_end){report->rkt, report->partition, {output, output}, {report->offset, report->offset}};
+    }
+    ends->more |= ends->latest < 0 || report->offset < 0;
     struct sink_end *end = ends->latest < 0 ? NULL : &ends->list[ends->latest];
     if (end && report->offset > end->offsets[LAST]) {
         end->offsets[LAST] = report->offset;
@@ -126,15 +126,17 @@ static enum state record_judge(const struct sink_look *look, int i, const rd_kaf
 static enum state error_judge(const struct sink_look *look, int i, const rd_kafka_message_t *message)
 {
     switch (message->err) {
-    case RD_KAFKA_RESP_ERR__PARTITION_EOF:     // readers are past all that was written (sink_markers.h): there is nothing more to come
-    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET: // there is no such offset any more
+    case RD_KAFKA_RESP_ERR__PARTITION_EOF:
+        return STATE_ENDED;
+    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
-        return STATE_UNSEEN;
-    case RD_KAFKA_RESP_ERR__TRANSPORT:
-    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
-    case RD_KAFKA_RESP_ERR__TIMED_OUT:
-        return STATE_OPEN;
+        return STATE_OUT;
     default:
+        return STATE_OPEN; // brokers come back; and what can't be read for ever may be there
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
         log_notice("whether readers see %s[%d] at offset %lld isn't known: %s", topic_of(look, i), message->partition,
                    (long long)offset_of(look, i), rd_kafka_err2str(message->err));
         return STATE_UNKNOWN;
@@ -162,6 +164,25 @@ static void message_take(struct sink_look *look, const rd_kafka_message_t *messa
     }
 }
 
+// Asks for the bounds of the partitions in state `asked`. Those whose record is before `bound` become `before`, the others UNSEEN. OK or
+// RETRY.
+static enum verdict bounds_ask(struct sink_look *look, enum state asked, int64_t bound, enum state before, int timeout_ms, struct err *e)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(SINK_LOOK_MOST);
+    for (int i = 0; i < look->ends.count; i++)
+        if (look->states[i] == asked)
+            rd_kafka_topic_partition_list_add(list, topic_of(look, i), look->ends.list[i].partition)->offset = bound; // in place of a time
+    rd_kafka_resp_err_t err = list->cnt ? rd_kafka_offsets_for_times(look->rk, list, timeout_ms) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    for (int n = 0; n < list->cnt && !err; n++)
+        if (!(err = list->elems[n].err) && list->elems[n].offset < 0)
+            err = RD_KAFKA_RESP_ERR__PARTIAL; // it wasn't answered
+    for (int i = 0, n = 0; i < look->ends.count && !err; i++)
+        if (look->states[i] == asked)
+            look->states[i] = list->elems[n++].offset > offset_of(look, i) ? before : STATE_UNSEEN;
+    rd_kafka_topic_partition_list_destroy(list);
+    return err ? err_set(e, RETRY, err, "the bounds of the output topics can't be read: %s", rd_kafka_err2str(err)) : OK;
+}
+
 // The first one that isn't judged yet, -1: none.
 static int open_find(const struct sink_look *look)
 {
@@ -187,12 +208,27 @@ static enum verdict pass_poll(struct sink_look *look, int64_t deadline, struct e
     return OK;
 }
 
+// Settles what the fetches left. RETRY: ask again, or the pass begins again.
+static enum verdict pass_settle(struct sink_look *look, int timeout_ms, struct err *e)
+{
+    // Readers were past all that was written (sink_markers.h), but a leader that is new may not know yet how far they may go.
+    if (bounds_ask(look, STATE_ENDED, RD_KAFKA_OFFSET_END, STATE_OPEN, timeout_ms, e) ||
+        bounds_ask(look, STATE_OUT, RD_KAFKA_OFFSET_BEGINNING, STATE_DELETED, timeout_ms, e))
+        return RETRY;
+    int open = open_find(look);
+    if (open < 0)
+        return OK;
+    err_set(e, RETRY, 0, "%s[%d] is read again: its leader didn't give all", topic_of(look, open), look->ends.list[open].partition);
+    struct err ignored;
+    return pass_begin(look, &ignored), RETRY;
+}
+
 enum verdict sink_look_poll(struct sink_look *look, int timeout_ms, enum sink_seen *seen, struct err *e)
 {
     const int *tally = look->tally;
     int64_t deadline = clock_ms() + timeout_ms;
     while (look->pass < PASSES) {
-        if (pass_poll(look, deadline, e))
+        if (pass_poll(look, deadline, e) || pass_settle(look, timeout_ms, e))
             return RETRY;
         for (int i = 0; i < look->ends.count; i++)
             look->tally[look->states[i]]++;
@@ -201,6 +237,6 @@ enum verdict sink_look_poll(struct sink_look *look, int timeout_ms, enum sink_se
             return RETRY;
     }
     int is_part = tally[STATE_UNSEEN] || tally[STATE_UNKNOWN] || look->ends.more;
-    *seen = !tally[STATE_SEEN] ? SEEN_NONE : is_part ? SEEN_SOME : SEEN_ALL;
+    *seen = tally[STATE_DELETED] ? SEEN_SOME : !tally[STATE_SEEN] ? SEEN_NONE : is_part ? SEEN_SOME : SEEN_ALL;
     return OK;
 }

@@ -254,8 +254,8 @@ static enum verdict denial_judge(struct transaction *t, const struct batch *batc
     if (seen == SEEN_SOME)
         return err_set(
             e, HALT, 0,
-            "readers see a part of what a commit in doubt wrote, not all of it as far as can be read, and the group's offsets deny "
-            "it: brokers have lost what they had acknowledged (README, Limits)");
+            "readers see a part of what a commit in doubt wrote, or some of it was deleted or can't be read, and the group's offsets "
+            "deny it: brokers have lost what they had acknowledged (README, Limits)");
     t->written |= seen == SEEN_ALL;
     return OK;
 }
@@ -305,9 +305,8 @@ static enum verdict outcome_find(struct transaction *t, const struct batch *batc
 // Partitions went while a commit was underway: whoever has them now goes on behind what is in, but our counts can't tell.
 static enum verdict doubted(const struct batch *batch, struct err *e)
 {
-    struct err why = *e;
     return err_set(e, RETRY, 0, "%.120s; its commit was underway, whether its %d records are in isn't known here: they aren't counted",
-                   why.text, batch->transformed);
+                   e->text, batch->transformed);
 }
 
 // R15: which record is it, and what does the policy say? Mends the batch. OK: send it again; HALT.
@@ -450,6 +449,9 @@ static enum verdict settle(struct transaction *t, struct batch *batch)
         committed(t, batch);
     else if (verdict == RETRY)
         stats_add(&t->stats->batches_dropped, 1);
+    if (verdict == RETRY && t->written)
+        log_error("readers see the outputs of %d records whose offsets brokers have lost; whoever goes on repeats them: %s",
+                  batch->transformed, e.text);
     enum sink_cause cause;
     if (verdict != OK && sink_stale(t->sink, &cause))
         sink_close(t->sink); // it may still refer to the batch's bytes, which go when it is settled

@@ -304,6 +304,14 @@ describe("rules", function()
       assert.are.equal(65, d:wait(30))
    end)
 
+   it("halts when all of it was deleted: it may have been seen", function()
+      local _, d = denied("denied-gone", "halted: readers see a part of what a commit in doubt wrote, or some of it was deleted", nil,
+         function(case)
+            for i = 0, 1 do s.witness:delete_records { topic = case.output, partition = i, before = -1 } end
+         end)
+      assert.are.equal(65, d:wait(30))
+   end)
+
    -- --- R14 ------------------------------------------------------------------------------------------------------------------------
    -- Produce requests and answers seen between a transaction's offsets and its end.
    local function records_beside_offsets(name, guard_off)

@@ -14,7 +14,9 @@ struct calls_stub {
     rd_kafka_t *newest[2];
     int version;   // 0: the real one
     int assign_ms; // an assign returns when three messages have come, at most so late
-    int unseen;    // consumers get no record, only ends of partitions: the mock shows what was aborted, too
+    // Consumers get no record, only ends of partitions. -1: never, since the mock shows what was aborted, too, and the end is the beginning;
+    // else until they have asked for bounds so many times: a leader that is behind.
+    int unseen;
 } calls_stub;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -105,6 +107,16 @@ rd_kafka_message_t *rd_kafka_consumer_poll(rd_kafka_t *rk, int timeout_ms)
         return message;
     rd_kafka_message_destroy(message);
     return NULL;
+}
+
+rd_kafka_resp_err_t rd_kafka_offsets_for_times(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list, int timeout_ms)
+{
+    rd_kafka_resp_err_t err = REAL(rd_kafka_offsets_for_times)(rk, list, timeout_ms);
+    for (int i = 0; i < list->cnt && calls_stub.unseen < 0; i++)
+        list->elems[i].offset = 0;
+    if (rd_kafka_type(rk) == RD_KAFKA_CONSUMER && calls_stub.unseen > 0)
+        calls_stub.unseen--;
+    return err;
 }
 
 // The mock doesn't serve it, and librdkafka 2.0.2 dies of that: answered at once, with nothing.

@@ -33,6 +33,15 @@ describe("the partition of a key", function()
    end)
 end)
 
+describe("an error", function()
+   it("may quote the one before it", function()
+      local e = ffi.new "struct err"
+      C.err_set(e, C.RETRY, 1, "no answer")
+      C.err_set(e, C.RESTART, 2, "given up: %.200s", ffi.cast("const char *", e.text))
+      assert.equal("given up: no answer", ffi.string(e.text))
+   end)
+end)
+
 describe("an error of librdkafka", function()
    local e = ffi.new "struct err"
 

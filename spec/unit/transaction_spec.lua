@@ -129,7 +129,7 @@ describe("back's answer to", function()
 
       it("RESTART (" .. name .. "), not committed say group and readers: recreated, asked, sent again", function()
          s:back { found = C.FOUND_BEFORE }
-         mock.calls.unseen = 1
+         mock.calls.unseen = -1
          c:push(case[1], case[2])
          assert.equal("COMMITTED", (s:bring(s:batch { "a" })))
          assert.equal("a a", values())
@@ -146,6 +146,15 @@ describe("back's answer to", function()
       assert.equal("begin flush offsets commit destroy new init begin flush offsets commit", mock.trace())
       assert.equal("a b", values())
       assert.same({ 1, 2, 1 }, { count "transactions", count "committed_records", mock.group.compares })
+   end)
+
+   it("RESTART, the group says not committed, and a leader that is behind gives an end: its bounds tell, it is read again (R4)", function()
+      s:back { found = C.FOUND_BEFORE }
+      mock.calls.unseen = 2 -- whoever looks for markers asks once, and the look once
+      c:push(mock.END_TXN, INVALID_STATE)
+      assert.equal("COMMITTED", (s:bring(s:batch { "a", "b" })))
+      assert.equal(0, mock.calls.unseen)
+      assert.equal("a b", values())
    end)
 
    it("RESTART, the group says anything else: dropped (R8)", function()
