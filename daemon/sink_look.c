@@ -211,9 +211,10 @@ static enum verdict pass_poll(struct sink_look *look, int64_t deadline, struct e
 // Settles what the fetches left. RETRY: ask again, or the pass begins again.
 static enum verdict pass_settle(struct sink_look *look, int timeout_ms, struct err *e)
 {
-    // Readers were past all that was written (sink_markers.h), but a leader that is new may not know yet how far they may go.
-    if (bounds_ask(look, STATE_ENDED, RD_KAFKA_OFFSET_END, STATE_OPEN, timeout_ms, e) ||
-        bounds_ask(look, STATE_OUT, RD_KAFKA_OFFSET_BEGINNING, STATE_DELETED, timeout_ms, e))
+    // Readers were past all that was written (sink_markers.h), but a leader that is new may not know yet how far they may go. Last: what it
+    // opens is paused until the pass begins again.
+    if (bounds_ask(look, STATE_OUT, RD_KAFKA_OFFSET_BEGINNING, STATE_DELETED, timeout_ms, e) ||
+        bounds_ask(look, STATE_ENDED, RD_KAFKA_OFFSET_END, STATE_OPEN, timeout_ms, e))
         return RETRY;
     int open = open_find(look);
     if (open < 0)
