@@ -126,8 +126,8 @@ static enum state record_judge(const struct sink_look *look, int i, const rd_kaf
 static enum state error_judge(const struct sink_look *look, int i, const rd_kafka_message_t *message)
 {
     switch (message->err) {
-    case RD_KAFKA_RESP_ERR__PARTITION_EOF:
-        return STATE_ENDED;
+    case RD_KAFKA_RESP_ERR__PARTITION_EOF: // where the next record would be
+        return message->offset > offset_of(look, i) ? STATE_UNSEEN : STATE_ENDED;
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
         return STATE_OUT;

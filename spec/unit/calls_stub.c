@@ -103,7 +103,11 @@ rd_kafka_resp_err_t rd_kafka_assign(rd_kafka_t *rk, const rd_kafka_topic_partiti
 rd_kafka_message_t *rd_kafka_consumer_poll(rd_kafka_t *rk, int timeout_ms)
 {
     rd_kafka_message_t *message = REAL(rd_kafka_consumer_poll)(rk, timeout_ms);
-    if (!message || message->err || !calls_stub.unseen)
+    if (!message || !calls_stub.unseen)
+        return message;
+    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+        message->offset = 0;
+    if (message->err)
         return message;
     rd_kafka_message_destroy(message);
     return NULL;
