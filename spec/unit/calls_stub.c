@@ -14,8 +14,8 @@ struct calls_stub {
     rd_kafka_t *newest[2];
     int version;   // 0: the real one
     int assign_ms; // an assign returns when three messages have come, at most so late
-    // Consumers get no record, only ends of partitions. -1: never, since the mock shows what was aborted, too, and the end is the beginning;
-    // else until they have asked for bounds so many times: a leader that is behind.
+    // Consumers get no record, only ends of partitions. -1: never, since the mock shows what was aborted, too, and the end is the
+    // beginning; else until they have asked for bounds so many times: a leader that is behind.
     int unseen;
 } calls_stub;
 
