@@ -11,8 +11,10 @@
 #include "log.h"
 
 enum { FIRST, LAST, PASSES };
-// ENDED and OUT are what the leader's answer to a fetch came to; the partition's bounds tell what it means.
-enum state { STATE_OPEN, STATE_ENDED, STATE_OUT, STATE_SEEN, STATE_UNSEEN, STATE_DELETED, STATE_UNKNOWN, STATES };
+enum { BOUNDS_MS = 2000 };
+// ENDED and OUT are what the leader's answer to a fetch came to; the partition's bounds tell what it means. GONE: deleted or spoilt, so
+// that nobody can tell any more.
+enum state { STATE_OPEN, STATE_ENDED, STATE_OUT, STATE_SEEN, STATE_UNSEEN, STATE_GONE, STATE_UNKNOWN, STATES };
 
 struct sink_look {
     const struct config_pipeline *pipeline;
@@ -32,8 +34,8 @@ static int end_find(const struct sink_ends *ends, const rd_kafka_message_t *repo
     return -1;
 }
 
-// Reports come partition by partition, so most are like the one before. An offset that isn't known (-1, when a broker had the request
-// before) is counted on within its request by librdkafka 2.0.2: those are below what is known, or follow one that is `more`.
+// Reports come partition by partition, so most are like the one before. A broker that had the request before doesn't say where, and
+// librdkafka 2.0.2 counts on from -1 then: as little known as one of a request that was refused, and acknowledged by a later one.
 void sink_ends_note(struct sink_ends *ends, const rd_kafka_message_t *report)
 {
     int32_t output = (int32_t)(intptr_t)report->_private;
@@ -41,13 +43,16 @@ void sink_ends_note(struct sink_ends *ends, const rd_kafka_message_t *report)
         ends->rkt = report->rkt;
         ends->partition = report->partition;
         ends->latest = end_find(ends, report);
+        ends->counted = -1;
     }
-    if (ends->latest < 0 && report->offset >= 0 && ends->count < SINK_LOOK_MOST) {
+    int is_known = report->offset >= 0 && report->offset != ends->counted;
+    ends->counted = is_known || report->offset < -1 ? -1 : report->offset + 1;
+    if (ends->latest < 0 && is_known && ends->count < SINK_LOOK_MOST) {
         ends->latest = ends->count++;
         ends->list[ends->latest] = (struct sink_end){report->rkt, report->partition, {output, output}, {report->offset, report->offset}};
     }
-    ends->more |= ends->latest < 0 || report->offset < 0;
-    struct sink_end *end = ends->latest < 0 ? NULL : &ends->list[ends->latest];
+    ends->more |= ends->latest < 0 || !is_known;
+    struct sink_end *end = ends->latest < 0 || !is_known ? NULL : &ends->list[ends->latest];
     if (end && report->offset > end->offsets[LAST]) {
         end->offsets[LAST] = report->offset;
         end->outputs[LAST] = output;
@@ -75,8 +80,8 @@ static enum verdict pass_begin(struct sink_look *look, struct err *e)
     memset(look->states, 0, sizeof look->states);
     for (int i = 0; i < look->ends.count; i++)
         rd_kafka_topic_partition_list_add(list, topic_of(look, i), look->ends.list[i].partition)->offset = offset_of(look, i);
+    rd_kafka_resume_partitions(look->rk, list); // an assignment doesn't; behind it the one of the two would outdate the other
     rd_kafka_resp_err_t err = rd_kafka_assign(look->rk, list);
-    rd_kafka_resume_partitions(look->rk, list); // an assignment doesn't
     rd_kafka_topic_partition_list_destroy(list);
     return err ? err_set(e, RETRY, err, "assign: %s", rd_kafka_err2str(err)) : OK;
 }
@@ -131,6 +136,8 @@ static enum state error_judge(const struct sink_look *look, int i, const rd_kafk
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
         return STATE_OUT;
+    case RD_KAFKA_RESP_ERR__BAD_MSG:
+        return STATE_GONE;
     default:
         return STATE_OPEN; // brokers come back; and what can't be read for ever may be there
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
@@ -164,21 +171,20 @@ static void message_take(struct sink_look *look, const rd_kafka_message_t *messa
     }
 }
 
-// Asks for the bounds of the partitions in state `asked`. Those whose record is before `bound` become `before`, the others UNSEEN. OK or
-// RETRY.
-static enum verdict bounds_ask(struct sink_look *look, enum state asked, int64_t bound, enum state before, int timeout_ms, struct err *e)
+// Asks for a bound of the partitions in state `asked`. Those whose record is before it become `before`, the others `behind`. OK or RETRY.
+static enum verdict bounds_ask(struct sink_look *look, enum state asked, int64_t bound, enum state before, enum state behind, struct err *e)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(SINK_LOOK_MOST);
     for (int i = 0; i < look->ends.count; i++)
         if (look->states[i] == asked)
             rd_kafka_topic_partition_list_add(list, topic_of(look, i), look->ends.list[i].partition)->offset = bound; // in place of a time
-    rd_kafka_resp_err_t err = list->cnt ? rd_kafka_offsets_for_times(look->rk, list, timeout_ms) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    rd_kafka_resp_err_t err = list->cnt ? rd_kafka_offsets_for_times(look->rk, list, BOUNDS_MS) : RD_KAFKA_RESP_ERR_NO_ERROR;
     for (int n = 0; n < list->cnt && !err; n++)
         if (!(err = list->elems[n].err) && list->elems[n].offset < 0)
             err = RD_KAFKA_RESP_ERR__PARTIAL; // it wasn't answered
     for (int i = 0, n = 0; i < look->ends.count && !err; i++)
         if (look->states[i] == asked)
-            look->states[i] = list->elems[n++].offset > offset_of(look, i) ? before : STATE_UNSEEN;
+            look->states[i] = list->elems[n++].offset > offset_of(look, i) ? before : behind;
     rd_kafka_topic_partition_list_destroy(list);
     return err ? err_set(e, RETRY, err, "the bounds of the output topics can't be read: %s", rd_kafka_err2str(err)) : OK;
 }
@@ -209,12 +215,12 @@ static enum verdict pass_poll(struct sink_look *look, int64_t deadline, struct e
 }
 
 // Settles what the fetches left. RETRY: ask again, or the pass begins again.
-static enum verdict pass_settle(struct sink_look *look, int timeout_ms, struct err *e)
+static enum verdict pass_settle(struct sink_look *look, struct err *e)
 {
-    // Readers were past all that was written (sink_markers.h), but a leader that is new may not know yet how far they may go. Last: what it
+    // Readers were past all that was written (sink_markers.h), but a leader that is new may not know yet how far they may go. What that
     // opens is paused until the pass begins again.
-    if (bounds_ask(look, STATE_OUT, RD_KAFKA_OFFSET_BEGINNING, STATE_DELETED, timeout_ms, e) ||
-        bounds_ask(look, STATE_ENDED, RD_KAFKA_OFFSET_END, STATE_OPEN, timeout_ms, e))
+    if (bounds_ask(look, STATE_OUT, RD_KAFKA_OFFSET_BEGINNING, STATE_GONE, STATE_ENDED, e) ||
+        bounds_ask(look, STATE_ENDED, RD_KAFKA_OFFSET_END, STATE_OPEN, STATE_UNSEEN, e))
         return RETRY;
     int open = open_find(look);
     if (open < 0)
@@ -229,7 +235,7 @@ enum verdict sink_look_poll(struct sink_look *look, int timeout_ms, enum sink_se
     const int *tally = look->tally;
     int64_t deadline = clock_ms() + timeout_ms;
     while (look->pass < PASSES) {
-        if (pass_poll(look, deadline, e) || pass_settle(look, timeout_ms, e))
+        if (pass_poll(look, deadline, e) || pass_settle(look, e))
             return RETRY;
         for (int i = 0; i < look->ends.count; i++)
             look->tally[look->states[i]]++;
@@ -238,6 +244,6 @@ enum verdict sink_look_poll(struct sink_look *look, int timeout_ms, enum sink_se
             return RETRY;
     }
     int is_part = tally[STATE_UNSEEN] || tally[STATE_UNKNOWN] || look->ends.more;
-    *seen = tally[STATE_DELETED] ? SEEN_SOME : !tally[STATE_SEEN] ? SEEN_NONE : is_part ? SEEN_SOME : SEEN_ALL;
+    *seen = tally[STATE_GONE] ? SEEN_SOME : !tally[STATE_SEEN] ? SEEN_NONE : is_part ? SEEN_SOME : SEEN_ALL;
     return OK;
 }

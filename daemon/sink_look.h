@@ -22,10 +22,11 @@ struct sink_ends {
         int64_t offsets[2];
     } list[SINK_LOOK_MOST];
     int count;
-    int more;   // partitions that found no room, or have no known offset
-    int latest; // index, -1: none
-    const rd_kafka_topic_t *rkt;
+    int more;                    // partitions that found no room, or have no known offset
+    int latest;                  // index, -1: none
+    const rd_kafka_topic_t *rkt; // of the report before
     int32_t partition;
+    int64_t counted; // the offset that the next report has if its own isn't known, -1: known ones
 };
 
 // Of a delivery report without error, whose opaque is the output's index.
@@ -39,5 +40,5 @@ struct sink_look *sink_look_new(const struct config_pipeline *pipeline, const st
                                 struct err *e);
 void sink_look_free(struct sink_look **look); // NULL is fine
 // Readers must have come past all that was written before (sink_markers.h). OK: *seen; what may not be read the log names. RETRY: not all
-// partitions are through within `timeout_ms`, call again.
+// partitions are through within `timeout_ms` and a few seconds for their bounds, call again.
 enum verdict sink_look_poll(struct sink_look *look, int timeout_ms, enum sink_seen *seen, struct err *e);

@@ -18,6 +18,7 @@ enum {
     PAUSE_FIRST_MS = 100, // before a batch is sent again
     PAUSE_MOST_MS = 5000,
     LOOKS_SILENT = 3,     // a look at the outputs takes a moment
+    LOOKS_MOST = 20,      // with one reader; another may fare better
     BLOCKED_ATTEMPTS = 3, // a batch that failed so often: the output is called blocked
     FENCED_WINDOW_MS = 60000,
     MARKERS_MS = 5, // a commit is answered before its markers are written; a partition added sooner is refused and tried again after 20 ms
@@ -246,6 +247,8 @@ static enum verdict denial_judge(struct transaction *t, const struct batch *batc
         }
         if (try < LOOKS_SILENT)
             continue;
+        if (try % LOOKS_MOST == 0)
+            sink_seen_stop(t->sink);
         waiting(t, &logged, e);
         rest(t, pause_of(0));
     }
