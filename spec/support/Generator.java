@@ -13,6 +13,7 @@ import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.LockSupport;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.KafkaException;
 
 final class Generator extends Thread {
     /** Where a topic's sequences stand. */
@@ -28,7 +29,8 @@ final class Generator extends Thread {
     private final long count, rate;
     private final int partitions, size, keys, batch, abortEvery;
     private final byte[][] prefixes; // before the stamp, by s modulo their number
-    private final KafkaProducer<byte[], byte[]> producer;
+    private final Properties client;
+    private KafkaProducer<byte[], byte[]> producer;
     private final AtomicLong acked = new AtomicLong(), failed = new AtomicLong();
     private volatile long sent, aborted;
     private volatile boolean stop;
@@ -56,6 +58,11 @@ final class Generator extends Thread {
         client.put("max.block.ms", "300000");
         client.put("compression.type", c.path("compression").asText("none"));
         if (batch > 0) client.put("transactional.id", "witness." + topic + "." + System.nanoTime());
+        this.client = client;
+        open();
+    }
+
+    private void open() {
         producer = new KafkaProducer<>(client);
         if (batch > 0) producer.initTransactions();
     }
@@ -75,18 +82,42 @@ final class Generator extends Thread {
         }
     }
 
-    /** The aborted ones come on top of `count`. */
+    /**
+     * The aborted ones come on top of `count`. One whose records are refused, before its end was asked for, is aborted and done again by a
+     * new producer: Kafka 4.3.1 was seen to refuse the first one on a new topic (INVALID_TXN_STATE), rarely.
+     */
     private void transactions(Position at) {
-        for (long i = 0, n = 1; i < count && !stop; n++) {
+        for (long i = 0, n = 1, again = 0; i < count && !stop; n++) {
             boolean abort = abortEvery > 0 && n % abortEvery == 0;
+            long from = i, sentBefore = sent, ackedBefore = acked.get(), abortedBefore = aborted;
+            Map<Integer, Long> s = new HashMap<>(at.s);
+            Map<String, Long> ks = new HashMap<>(at.ks);
             producer.beginTransaction();
-            for (int j = 0; j < batch && i < count; j++) {
-                send(at, abort ? aborted : i, abort);
-                if (abort) aborted++;
-                else i++;
+            boolean refused = false;
+            try {
+                for (int j = 0; j < batch && i < count; j++) {
+                    send(at, abort ? aborted : i, abort);
+                    if (abort) aborted++;
+                    else i++;
+                }
+                producer.flush(); // those to be aborted would be thrown away unsent
+            } catch (KafkaException e) {
+                refused = true;
             }
-            if (abort) {
-                producer.flush(); // or they would be thrown away unsent
+            if ((refused || failed.get() > 0) && again++ < 3) {
+                producer.close();
+                i = from;
+                aborted = abortedBefore;
+                n--;
+                sent = sentBefore;
+                acked.set(ackedBefore);
+                failed.set(0);
+                at.s.clear();
+                at.s.putAll(s);
+                at.ks.clear();
+                at.ks.putAll(ks);
+                open();
+            } else if (abort) {
                 producer.abortTransaction();
             } else {
                 producer.commitTransaction();

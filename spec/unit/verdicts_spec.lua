@@ -25,6 +25,7 @@ describe("verdict", function()
    after_each(function()
       for key = 0, 30 do c:clear(key) end
       c:slow(0)
+      mock.calls.unseen = 0
       s:free()
    end)
 
@@ -130,6 +131,7 @@ describe("verdict", function()
    describe("of produce", function()
       it("queue full: RETRY, which serves reports until the rest fits", function()
          local tight = c:sink { kafka = { ["queue.buffering.max.messages"] = "5" } }
+         finally(function() tight:free() end)
          assert.equal("OK", tight:open())
          local values, handed = {}, ffi.new "int32_t[1]"
          for i = 1, 100 do values[i] = "full" .. i end
@@ -143,20 +145,21 @@ describe("verdict", function()
          local found = {}
          for _, value in ipairs(c:values "out") do if value:match "^full" then found[#found + 1] = value end end
          assert.same(values, found)
-         tight:free()
       end)
 
       it("queue full for the transaction's time: back gives the attempt up", function()
          local tight = c:sink { timeout = 1000, kafka = { ["queue.buffering.max.messages"] = "2" } }
+         finally(function() tight:free() end)
          assert.equal("OK", tight:open())
-         tight:back()
+         -- Busy machines answer a commit too late for so short a transaction: in doubt, then, and sent again.
+         mock.calls.unseen = -1
+         tight:back { found = C.FOUND_BEFORE }
          c:down()
          tight:put(tight:batch { "1", "2", "3" })
          assert.equal("UNDERWAY", (tight:collect(2)))
          c:up()
          assert.equal("COMMITTED", (tight:collect()))
          assert.is_true(tonumber(tight.stats.aborts) + tonumber(tight.stats.recreated[C.CAUSE_ABORTED or 2]) > 0)
-         tight:free()
       end)
 
       it("the transaction has failed: RESEND, with the delivery's error", function()
