@@ -12,7 +12,7 @@ static const struct {
     enum audit_level level;
     const char *text;
 } findings[AUDIT_FINDINGS] = {
-    [AUDIT_UNREACHABLE] = {"no broker answers within 5 s", AUDIT_REFUSES, "cluster %s: the brokers don't answer: %s"},
+    [AUDIT_UNREACHABLE] = {"no broker answers within 5 s", AUDIT_REFUSES, "cluster %s: the brokers don't answer at %s: %s"},
     [AUDIT_INPUT_MISSING] = {"an input topic is missing", AUDIT_REFUSES, "input topic %s doesn't exist, or may not be described"},
     [AUDIT_PATTERN_MATCHES_NONE] = {"a pattern in `topics` matches none", AUDIT_WARNS,
                                     "input %s matches no topic, or none that may be described"},

@@ -164,7 +164,10 @@ enum verdict sink_audit_run(struct audit *audit, const struct config_pipeline *p
         return e->verdict;
     rd_kafka_resp_err_t err = rd_kafka_metadata(rk, 1, NULL, &metadata, ASK_MS); // of all topics: asking by name could create one
     if (err) {
-        audit_found(audit, AUDIT_UNREACHABLE, pipeline->cluster->name, rd_kafka_err2str(err));
+        char brokers[128] = "";
+        size_t size = sizeof brokers;
+        rd_kafka_conf_get(rd_kafka_conf(rk), "bootstrap.servers", brokers, &size);
+        audit_found(audit, AUDIT_UNREACHABLE, pipeline->cluster->name, brokers, rd_kafka_err2str(err));
         rd_kafka_destroy(rk);
         return err_set(e, RETRY, err, "the brokers don't answer");
     }

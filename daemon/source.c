@@ -191,6 +191,10 @@ static enum verdict event_take(struct source *source, const rd_kafka_message_t *
         // To go on could skip what can't be read: start again from the committed offset, and say so each time.
         return err_set(e, RESTART, message->err, "input %s[%d]: %s", message->rkt ? rd_kafka_topic_name(message->rkt) : "?",
                        message->partition, text);
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+        if (log_due(&source->error_logged, 10))
+            log_warning("waiting for an input topic (create it, or correct input.topics and reload): %s", text);
+        return OK;
     default:
         if (log_due(&source->error_logged, 10))
             log_warning("input: %s: %s", rd_kafka_err2name(message->err), text);
